@@ -1,0 +1,104 @@
+"""Models: the frozen values that handlers are given. The ORM-mapped classes live in the bindings."""
+
+import asyncio
+from collections.abc import Mapping, MutableMapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from types import TracebackType
+from typing import Any
+from uuid import UUID
+
+from pgq_orm.statuses import JobStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job as it was when it was picked; the fields are in the order in which `pick.sql` answers them."""
+
+    id: int
+    lease: int
+    created: datetime
+    updated: datetime
+    execute_after: datetime
+    priority: int
+    attempts: int
+    """How many attempts ended badly before this one."""
+    status: JobStatus
+    queue: str
+    entrypoint: str
+    payload: bytes | None = None
+    arguments: Mapping[str, Any] | None = None
+    headers: Mapping[str, Any] | None = None
+    dedupe_key: str | None = None
+    max_attempts: int | None = None
+    worker_id: UUID | None = None
+    schedule_id: int | None = None
+
+    @property
+    def data(self) -> bytes | None:
+        """The payload, under the name that PgQueuer's early documents use."""
+        return self.payload
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """A schedule as it was when it fired; what a handler registered by `schedule()` is given."""
+
+    id: int
+    entrypoint: str
+    expression: str
+    timezone: str
+    next_run: datetime
+    """The next tick."""
+    last_run: datetime | None
+    """The tick that fired, as planned; its job may have started later."""
+
+
+class Cancellation:
+    """Whether somebody asked a running job to stop.
+
+    In async code, `with cancellation:` marks the block to be interrupted: the request cancels whatever the
+    block awaits, the block ends there and the code after it runs. Sync code looks at `cancel_called`.
+    """
+
+    __slots__ = ("_interrupted", "_task", "cancel_called")
+
+    def __init__(self) -> None:
+        self.cancel_called = False
+        self._task: asyncio.Task[Any] | None = None
+        self._interrupted = False
+
+    def attach(self, task: "asyncio.Task[Any]") -> None:
+        """Names the task that a request interrupts. Call it from the loop's thread."""
+        self._task = task
+
+    def cancel(self) -> None:
+        """Asks the job to stop. Call it from the loop's thread; asking again changes nothing."""
+        if not self.cancel_called:
+            self.cancel_called = True
+            if self._task is not None:
+                self._interrupted = self._task.cancel("the job was asked to stop")
+
+    def __enter__(self) -> "Cancellation":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool:
+        if self._task is not None and self._interrupted and isinstance(error, asyncio.CancelledError):
+            self._interrupted = False
+            self._task.uncancel()
+            return True
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What surrounds one attempt: its cancellation, and the resources of the worker it runs in."""
+
+    job: Job
+    cancellation: Cancellation = field(default_factory=Cancellation)
+    resources: MutableMapping[Any, Any] = field(default_factory=dict)
+    """The application's own, shared by all jobs of a worker: clients, pools, settings."""
+    schedule: Schedule | None = None
+    """The schedule that enqueued the job, if one did."""

@@ -1,0 +1,579 @@
+"""Operations: everything the queue asks of a database, as values. No I/O and no clock in here."""
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Generic, Literal, NamedTuple, TypeAlias, TypedDict, TypeVar, Unpack, cast
+from uuid import UUID
+
+from pgq_orm.errors import DuplicateJobError, InvalidJobError
+from pgq_orm.models import Job
+from pgq_orm.sql import Statement, statement
+from pgq_orm.statuses import JobStatus
+
+T = TypeVar("T")
+Row: TypeAlias = Sequence[Any]
+OnConflict: TypeAlias = Literal["raise", "skip", "update"]
+ExecuteAfter: TypeAlias = timedelta | datetime | None
+JsonObject: TypeAlias = Mapping[str, Any]
+Many: TypeAlias = T | Sequence[T]
+"""One value for all jobs of a call, or a list with one for each."""
+
+DEFAULT_QUEUE = "default"
+ENQUEUE_BATCH = 1000
+"""How many jobs one statement adds at the most: larger arrays gain nothing and hold their memory."""
+NAME_LENGTH = 500
+"""Characters in an entrypoint, a queue or a dedupe_key: all of them must fit an index entry (2,704 bytes)."""
+LONGEST_DELAY = timedelta(days=366 * 100)
+
+_INTEGER = range(-(2**31), 2**31)
+_JSON_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+
+
+@dataclass(frozen=True, slots=True)
+class Operation(Generic[T]):
+    """One statement to be executed, and how to read what it answers."""
+
+    statement: Statement
+    params: Mapping[str, Any]
+    read: Callable[[Sequence[Row]], T]
+
+
+# Enqueueing
+
+
+class Added(NamedTuple):
+    """A row that an insert added."""
+
+    id: int
+    dedupe_key: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Enqueue:
+    """The wish to add jobs: first run `inserts`, then the withdrawal if there is one, then ask for the answer."""
+
+    inserts: tuple[Operation[list[Added]], ...]
+    dedupe_keys: tuple[str | None, ...]
+    on_conflict: OnConflict
+
+    def withdrawal(self, added: Sequence[Added]) -> Operation[None] | None:
+        """What takes all of `added` back if some job is missing and none may be: all or nothing."""
+        if self.on_conflict == "skip" or len(added) == len(self.dedupe_keys):
+            return None
+        return Operation(statement("withdraw"), {"ids": [row.id for row in added]}, _nothing)
+
+    def answer(self, added: Sequence[Added]) -> list[int | None]:
+        """The id of each job in the order asked for, None where a duplicate was skipped.
+
+        Raises DuplicateJobError when a job is missing that may not be.
+        """
+        ids_by_key = {row.dedupe_key: row.id for row in added if row.dedupe_key is not None}
+        ids_without_key = iter([row.id for row in added if row.dedupe_key is None])
+        answer: list[int | None] = [
+            # pop: of two equal keys in one call the first was added, the second is the duplicate
+            next(ids_without_key) if key is None else ids_by_key.pop(key, None)
+            for key in self.dedupe_keys
+        ]
+        if self.on_conflict == "skip" or None not in answer:
+            return answer
+        missing = [key for key, job_id in zip(self.dedupe_keys, answer, strict=True) if job_id is None]
+        raise DuplicateJobError(
+            cast(list[str], missing),
+            "a worker has already picked that job, so it can no longer be updated"
+            if self.on_conflict == "update"
+            else 'pass on_conflict="skip" to leave such jobs out, or "update" to replace the one that waits',
+        )
+
+
+class EnqueueOptions(TypedDict, total=False):
+    """What else may be said of a job."""
+
+    arguments: Many[JsonObject | None]
+    """JSON in place of a payload of bytes."""
+    queue: Many[str]
+    max_attempts: Many[int | None]
+    """How many attempts may end badly, crashes of the worker included; None leaves it to the entrypoint."""
+
+
+def enqueue(
+    entrypoint: Many[str],
+    payload: Many[bytes | None] = None,
+    priority: Many[int] = 0,
+    execute_after: Many[ExecuteAfter] = None,
+    dedupe_key: Many[str | None] = None,
+    headers: Many[JsonObject | None] = None,
+    *,
+    on_conflict: OnConflict = "raise",
+    **options: Unpack[EnqueueOptions],
+) -> Enqueue:
+    """One job, or as many as the lists among the parameters are long; what is not a list holds for all of them.
+
+    A higher `priority` is picked first. `execute_after` is a timedelta from the database's now, or an aware
+    datetime. While a job with the same `dedupe_key` is still to be done, `on_conflict` says what to do: "raise"
+    DuplicateJobError and add none of the call's jobs, "skip" it and answer None in its place, or "update" the job
+    that waits. None of them harms the caller's transaction: everything that PostgreSQL would refuse is refused
+    here, as InvalidJobError.
+    """
+    if unknown := options.keys() - EnqueueOptions.__annotations__.keys():
+        raise TypeError(f"enqueue() got an unexpected keyword argument: {', '.join(sorted(unknown))}")
+    if on_conflict not in ("raise", "skip", "update"):
+        raise InvalidJobError(f"on_conflict must be 'raise', 'skip' or 'update', not {on_conflict!r}")
+    columns: dict[str, Any] = {
+        "entrypoint": entrypoint,
+        "payload": payload,
+        "priority": priority,
+        "execute_after": execute_after,
+        "dedupe_key": dedupe_key,
+        "headers": headers,
+        "arguments": options.get("arguments"),
+        "queue": options.get("queue", DEFAULT_QUEUE),
+        "max_attempts": options.get("max_attempts"),
+    }
+    count = _count(columns)
+    values = {
+        name: _checked(name, value if _is_list(value) else [value] * count) for name, value in columns.items()
+    }
+    keys = values["dedupe_key"]
+    if on_conflict == "update":
+        _refuse_repeated(keys)
+    inserting = statement("enqueue_update" if on_conflict == "update" else "enqueue")
+    return Enqueue(
+        inserts=tuple(
+            Operation(inserting, _enqueue_params(values, slice(start, start + ENQUEUE_BATCH)), _added)
+            for start in range(0, count, ENQUEUE_BATCH)
+        ),
+        dedupe_keys=tuple(keys),
+        on_conflict=on_conflict,
+    )
+
+
+def _enqueue_params(values: Mapping[str, list[Any]], batch: slice) -> dict[str, Any]:
+    times = values["execute_after"][batch]
+    return {
+        "queues": values["queue"][batch],
+        "entrypoints": values["entrypoint"][batch],
+        "priorities": values["priority"][batch],
+        "execute_ats": [time if isinstance(time, datetime) else None for time in times],
+        "delays_seconds": [time.total_seconds() if isinstance(time, timedelta) else 0.0 for time in times],
+        "payloads": values["payload"][batch],
+        "arguments": values["arguments"][batch],
+        "headers": values["headers"][batch],
+        "dedupe_keys": values["dedupe_key"][batch],
+        "max_attempts": values["max_attempts"][batch],
+    }
+
+
+def _is_list(value: object) -> bool:
+    return isinstance(value, list | tuple)
+
+
+def _count(columns: Mapping[str, Any]) -> int:
+    lengths = {name: len(value) for name, value in columns.items() if _is_list(value)}
+    if len(set(lengths.values())) > 1:
+        found = ", ".join(f"{name}: {length}" for name, length in lengths.items())
+        raise InvalidJobError(
+            f"lists of different lengths ({found}): give one entry for each job in every list"
+        )
+    return next(iter(lengths.values()), 1)
+
+
+def _checked(name: str, values: Sequence[Any]) -> list[Any]:
+    check = _CHECKS[name]
+    return [check(name, value) for value in values]
+
+
+def _checked_name(name: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise InvalidJobError(f"{name} must be a string, not {type(value).__name__}: {value!r}")
+    if not 0 < len(value) <= NAME_LENGTH:
+        raise InvalidJobError(
+            f"{name} must have 1 to {NAME_LENGTH} characters, not {len(value)}: {value[:80]!r}"
+        )
+    if "\0" in value or not _is_encodable(value):
+        raise InvalidJobError(
+            f"{name} holds a character that PostgreSQL cannot store (NUL or a lone surrogate): {value!r}"
+        )
+    return value
+
+
+def _checked_dedupe_key(name: str, value: Any) -> str | None:
+    return None if value is None else _checked_name(name, value)
+
+
+def _checked_payload(name: str, value: Any) -> bytes | None:
+    if value is None or isinstance(value, bytes):
+        return value
+    if isinstance(value, bytearray | memoryview):
+        return bytes(value)
+    raise InvalidJobError(
+        f"{name} must be bytes or None, not {type(value).__name__}: encode it, "
+        "or pass arguments={...} to have it stored as JSON"
+    )
+
+
+def _checked_priority(name: str, value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value not in _INTEGER:
+        raise InvalidJobError(
+            f"{name} must be an integer of 32 bits, not {value!r}; a higher one is picked first"
+        )
+    return value
+
+
+def _checked_max_attempts(name: str, value: Any) -> int | None:
+    if value is None:
+        return None
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1 or value not in _INTEGER:
+        raise InvalidJobError(f"{name} must be a positive integer or None, not {value!r}")
+    return value
+
+
+def _checked_execute_after(name: str, value: Any) -> ExecuteAfter:
+    if value is None:
+        return None
+    if isinstance(value, timedelta):
+        if abs(value) > LONGEST_DELAY:
+            raise InvalidJobError(f"{name} lies more than a hundred years away: {value}")
+        return value
+    if isinstance(value, datetime):
+        if value.utcoffset() is None:
+            raise InvalidJobError(
+                f"{name} is a naive datetime ({value.isoformat()}): give it a time zone, "
+                "for example datetime.now(timezone.utc), or pass a timedelta"
+            )
+        return value
+    raise InvalidJobError(f"{name} must be a timedelta, an aware datetime or None, not {value!r}")
+
+
+def _checked_json_object(name: str, value: Any) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+        raise InvalidJobError(f"{name} must be a mapping with string keys, or None, not {value!r}")
+    try:
+        return dump_json(dict(value))
+    except ValueError as error:
+        raise InvalidJobError(f"{name} cannot be stored as JSON: {error}") from error
+
+
+_CHECKS: dict[str, Callable[[str, Any], Any]] = {
+    "entrypoint": _checked_name,
+    "payload": _checked_payload,
+    "priority": _checked_priority,
+    "execute_after": _checked_execute_after,
+    "dedupe_key": _checked_dedupe_key,
+    "headers": _checked_json_object,
+    "arguments": _checked_json_object,
+    "queue": _checked_name,
+    "max_attempts": _checked_max_attempts,
+}
+
+
+def dump_json(value: object) -> str:
+    """The value as JSON that `jsonb` takes. Raises ValueError that says why it is none."""
+    try:
+        # check_circular stays on: its ValueError is better than a RecursionError
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    except (TypeError, RecursionError) as error:
+        raise ValueError(str(error)) from error
+    if not _is_encodable(text):
+        raise ValueError("a string holds a lone surrogate, which is no character")
+    if _JSON_NUL.search(text):
+        raise ValueError("a string holds the character NUL (\\u0000)")
+    return text
+
+
+def _is_encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _refuse_repeated(keys: Sequence[str | None]) -> None:
+    given = [key for key in keys if key is not None]
+    repeated = {key for key in given if given.count(key) > 1} if len(set(given)) < len(given) else ()
+    if repeated:
+        raise InvalidJobError(
+            f"dedupe_key given twice in one call: {', '.join(map(repr, sorted(repeated)))}; "
+            'with on_conflict="update" each key may occur once'
+        )
+
+
+# Working
+
+
+class Outcome(NamedTuple):
+    """How an attempt ended for good, as `finish.sql` writes it."""
+
+    id: int
+    lease: int
+    status: str
+    wait_seconds: float
+    duration_seconds: float
+    result: str | None = None
+    error: str | None = None
+    traceback: str | None = None
+
+
+class FailedAttempt(NamedTuple):
+    """How an attempt ended that is to be made again, as `retry.sql` writes it."""
+
+    id: int
+    lease: int
+    delay_seconds: float
+    duration_seconds: float
+    error: str
+    traceback: str
+
+
+class Lease(NamedTuple):
+    """A worker's right to a job."""
+
+    id: int
+    lease: int
+
+
+class Notice(NamedTuple):
+    """What a heartbeat learns: 'beaten', or 'canceling', 'lost' or 'returned' about one lease."""
+
+    notice: str
+    id: int | None
+    lease: int | None
+
+
+class Rescued(NamedTuple):
+    """A job that was taken from a dead worker: queued again, or ended."""
+
+    id: int
+    is_queued: bool
+
+
+class ScheduleRow(NamedTuple):
+    """A schedule, and the database's clock at the time of reading."""
+
+    id: int
+    entrypoint: str
+    expression: str
+    timezone: str
+    catch_up: str
+    next_run: datetime
+    last_run: datetime | None
+    paused: bool
+    clock: datetime
+
+
+class Tick(NamedTuple):
+    """A tick of a schedule: fires if the schedule still stands at `due`; one that is not kept only passes."""
+
+    id: int
+    due: datetime
+    next_run: datetime
+    is_kept: bool
+
+
+def pick(worker_id: UUID, queue: str, entrypoints: Sequence[str], batch_size: int) -> Operation[list[Job]]:
+    """Picks up to `batch_size` jobs, in the order in which they should start."""
+    params = {"worker_id": worker_id, "queue": queue, "entrypoints": entrypoints, "batch_size": batch_size}
+    return Operation(statement("pick"), params, _picked)
+
+
+def promote(batch_size: int) -> Operation[float | None]:
+    """Makes deferred jobs ready whose time has come.
+
+    Answers the seconds until the next one is due: 0 if some have just been made ready, None if none is deferred.
+    """
+    return Operation(statement("promote"), {"batch_size": batch_size}, _scalar)
+
+
+def finish(outcomes: Sequence[Outcome]) -> Operation[set[int]]:
+    """Ends attempts for good; answers the ids whose lease still stood."""
+    ids, leases, statuses, waits, durations, results, errors, tracebacks = _columns(outcomes)
+    params = {
+        "ids": ids,
+        "leases": leases,
+        "statuses": statuses,
+        "waits_seconds": waits,
+        "durations_seconds": durations,
+        "results": results,
+        "errors": errors,
+        "tracebacks": tracebacks,
+    }
+    return Operation(statement("finish"), params, _ids)
+
+
+def retry(worker_id: UUID, attempts: Sequence[FailedAttempt]) -> Operation[set[int]]:
+    """Queues jobs again after a failed attempt; answers the ids whose lease still stood."""
+    ids, leases, delays, durations, errors, tracebacks = _columns(attempts)
+    params = {
+        "worker_id": worker_id,
+        "ids": ids,
+        "leases": leases,
+        "delays_seconds": delays,
+        "durations_seconds": durations,
+        "errors": errors,
+        "tracebacks": tracebacks,
+    }
+    return Operation(statement("retry"), params, _ids)
+
+
+def release(leases: Sequence[Lease]) -> Operation[set[int]]:
+    """Gives jobs back unharmed; answers the ids whose lease still stood."""
+    return Operation(statement("release"), _lease_params(leases), _ids)
+
+
+def cancel(job_ids: Sequence[int]) -> Operation[dict[int, bool]]:
+    """Cancels jobs; answers, for each that was found, whether it was running and was asked to stop."""
+    return Operation(statement("cancel"), {"ids": list(job_ids)}, _running_by_id)
+
+
+def register_worker(
+    worker_id: UUID,
+    *,
+    lease_seconds: float,
+    pid: int,
+    hostname: str,
+    queues: Sequence[str],
+    entrypoints: Sequence[str],
+) -> Operation[None]:
+    """Tells that a worker lives."""
+    params = {
+        "worker_id": worker_id,
+        "lease_seconds": lease_seconds,
+        "pid": pid,
+        "hostname": hostname,
+        "queues": list(queues),
+        "entrypoints": list(entrypoints),
+    }
+    return Operation(statement("register_worker"), params, _nothing)
+
+
+def unregister_worker(worker_id: UUID) -> Operation[None]:
+    """Tells that a worker has ended."""
+    return Operation(statement("unregister_worker"), {"worker_id": worker_id}, _nothing)
+
+
+def beat(worker_id: UUID, leases: Sequence[Lease], *, unheld_seconds: float) -> Operation[list[Notice]]:
+    """Keeps a worker alive, names the leases it holds, and answers what it must know about them."""
+    params = {"worker_id": worker_id, "unheld_seconds": unheld_seconds, **_lease_params(leases)}
+    return Operation(statement("beat"), params, _notices)
+
+
+def rescue(*, crash_limit: int, batch_size: int) -> Operation[list[Rescued]]:
+    """Takes back the jobs of dead workers; a job ends after `crash_limit` attempts unless it has its own limit."""
+    return Operation(statement("rescue"), {"crash_limit": crash_limit, "batch_size": batch_size}, _rescued)
+
+
+def prune(*, retention: timedelta, batch_size: int) -> Operation[int]:
+    """Removes up to `batch_size` of the oldest log rows, those older than `retention`; answers how many."""
+    params = {"retention_seconds": retention.total_seconds(), "batch_size": batch_size}
+    return Operation(statement("prune"), params, _scalar)
+
+
+def register_schedules(rows: Sequence[tuple[str, str, str, str, str, datetime]]) -> Operation[None]:
+    """Makes sure that schedules exist: (entrypoint, expression, timezone, catch_up, queue, next_run) each."""
+    entrypoints, expressions, timezones, catch_ups, queues, next_runs = _columns(rows)
+    params = {
+        "entrypoints": entrypoints,
+        "expressions": expressions,
+        "timezones": timezones,
+        "catch_ups": catch_ups,
+        "queues": queues,
+        "next_runs": next_runs,
+    }
+    return Operation(statement("register_schedules"), params, _nothing)
+
+
+def read_schedules(entrypoints: Sequence[str]) -> Operation[list[ScheduleRow]]:
+    """The schedules with these names."""
+    return Operation(statement("read_schedules"), {"entrypoints": list(entrypoints)}, _schedule_rows)
+
+
+def fire(ticks: Sequence[Tick]) -> Operation[dict[int, int | None]]:
+    """Fires schedules; answers the job's id for each that fired, None if the job before is still to be done."""
+    ids, dues, next_runs, are_kept = _columns(ticks)
+    params = {"ids": ids, "dues": dues, "next_runs": next_runs, "are_kept": are_kept}
+    return Operation(statement("fire"), params, _job_ids_by_schedule)
+
+
+def has_version() -> Operation[bool]:
+    """Whether the database has a schema version to read."""
+    return Operation(statement("has_version"), {}, _scalar)
+
+
+def read_version() -> Operation[int | None]:
+    """The installed version of the schema, None if the tables are there but nobody installed them."""
+    return Operation(statement("read_version"), {}, _scalar)
+
+
+def read_clock() -> Operation[datetime]:
+    """The database's clock."""
+    return Operation(statement("read_clock"), {}, _scalar)
+
+
+# Reading
+
+
+def _nothing(rows: Sequence[Row]) -> None:
+    return None
+
+
+def _scalar(rows: Sequence[Row]) -> Any:
+    return rows[0][0]
+
+
+def _ids(rows: Sequence[Row]) -> set[int]:
+    return {row[0] for row in rows}
+
+
+def _added(rows: Sequence[Row]) -> list[Added]:
+    return [Added(row[0], row[1]) for row in rows]
+
+
+def _running_by_id(rows: Sequence[Row]) -> dict[int, bool]:
+    return {row[0]: row[1] for row in rows}
+
+
+def _job_ids_by_schedule(rows: Sequence[Row]) -> dict[int, int | None]:
+    return {row[0]: row[1] for row in rows}
+
+
+def _notices(rows: Sequence[Row]) -> list[Notice]:
+    return [Notice(*row) for row in rows]
+
+
+def _rescued(rows: Sequence[Row]) -> list[Rescued]:
+    return [Rescued(row[0], row[1]) for row in rows]
+
+
+def _schedule_rows(rows: Sequence[Row]) -> list[ScheduleRow]:
+    return [ScheduleRow(*row) for row in rows]
+
+
+_STATUS, _ARGUMENTS, _HEADERS = 7, 11, 12  # where pick.sql answers them
+
+
+def _picked(rows: Sequence[Row]) -> list[Job]:
+    return [_picked_job(list(row)) for row in rows]
+
+
+def _picked_job(values: list[Any]) -> Job:
+    values[_STATUS] = JobStatus.PICKED
+    values[_ARGUMENTS] = _json(values[_ARGUMENTS])
+    values[_HEADERS] = _json(values[_HEADERS])
+    return Job(*values)
+
+
+def _json(text: str | None) -> Any:
+    return None if text is None else json.loads(text)
+
+
+def _lease_params(leases: Sequence[Lease]) -> dict[str, list[int]]:
+    return {"ids": [held.id for held in leases], "leases": [held.lease for held in leases]}
+
+
+def _columns(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
+    return [list(column) for column in zip(*rows, strict=True)]

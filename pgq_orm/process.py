@@ -1,0 +1,50 @@
+"""Process: runs a worker as a process of its own, from the first signal to the last thread."""
+
+import asyncio
+import logging
+import os
+import signal
+import threading
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+from pgq_orm.applications import PgQueuer
+
+logger = logging.getLogger(__name__)
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+def run_process(opening: AbstractAsyncContextManager[PgQueuer], **options: Any) -> None:
+    """Opens the application and runs it with `options` of `PgQueuer.run` until it ends.
+
+    SIGTERM or SIGINT once: what runs is finished, the rest is given back. Twice: everything is given back now.
+    Raises what `run()` raises. Does not return if a handler's thread cannot be interrupted: the process exits.
+    """
+    asyncio.run(_run(opening, options))
+    stuck = [thread for thread in threading.enumerate() if thread.name.startswith("pgq-handler")]
+    if any(thread.is_alive() for thread in stuck):
+        # The interpreter would wait for them, possibly for ever; their jobs have been given back.
+        logging.shutdown()
+        os._exit(os.EX_TEMPFAIL)
+
+
+async def _run(opening: AbstractAsyncContextManager[PgQueuer], options: dict[str, Any]) -> None:
+    async with opening as pgq:
+        loop = asyncio.get_running_loop()
+
+        def end() -> None:
+            if pgq.shutdown.is_set():
+                logger.warning("Stopping now: what runs is interrupted and given back")
+                pgq.stop_now()
+            else:
+                logger.info("Finishing what runs; the same signal again stops at once")
+                pgq.shutdown.set()
+
+        for number in SIGNALS:
+            loop.add_signal_handler(number, end)
+        try:
+            await pgq.run(**options)
+        finally:
+            for number in SIGNALS:
+                loop.remove_signal_handler(number)

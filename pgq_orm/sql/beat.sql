@@ -1,0 +1,41 @@
+-- Keeps a worker alive and tells it, per lease it holds, what it must know: 'canceling' (somebody asked the job
+-- to stop) or 'lost' (the lease no longer stands). No row 'beaten' means that the worker was declared dead.
+-- A job picked for this worker that it does not name was picked in a reply that never arrived: it is given back,
+-- once it is so old that the reply cannot arrive any more.
+WITH beaten AS (
+    UPDATE pgq_worker
+    SET heartbeat = now()
+    WHERE id = CAST(:worker_id AS uuid)
+    RETURNING id
+), held AS (
+    SELECT id, lease
+    FROM unnest(
+        CAST(:ids AS bigint[]),
+        CAST(:leases AS bigint[])
+    ) AS held (id, lease)
+), returned AS (
+    UPDATE pgq_job AS job
+    SET status = 'queued',
+        lease = job.lease + 1,
+        worker_id = NULL,
+        updated = now()
+    WHERE job.status = 'picked'
+        AND job.worker_id = CAST(:worker_id AS uuid)
+        AND job.updated < now() - make_interval(secs => CAST(:unheld_seconds AS double precision))
+        AND NOT EXISTS (SELECT FROM held WHERE held.id = job.id AND held.lease = job.lease)
+    RETURNING job.id, job.lease
+)
+SELECT 'beaten' AS notice, CAST(NULL AS bigint) AS id, CAST(NULL AS bigint) AS lease
+FROM beaten
+UNION ALL
+SELECT 'canceling', held.id, held.lease
+FROM held
+JOIN pgq_job AS job ON job.id = held.id AND job.lease = held.lease
+WHERE job.cancel_requested IS NOT NULL
+UNION ALL
+SELECT 'lost', held.id, held.lease
+FROM held
+WHERE NOT EXISTS (SELECT FROM pgq_job AS job WHERE job.id = held.id AND job.lease = held.lease)
+UNION ALL
+SELECT 'returned', id, lease
+FROM returned;

@@ -1,0 +1,40 @@
+-- Cancels jobs: one that no worker has picked ends at once and is logged, a running one is asked to stop.
+-- Answers the ids that were found, and whether each was running.
+WITH wanted AS (
+    SELECT job.id
+    FROM pgq_job AS job
+    WHERE job.id = ANY (CAST(:ids AS bigint[]))
+    ORDER BY job.id
+    FOR UPDATE
+), asked AS (
+    UPDATE pgq_job AS job
+    SET cancel_requested = now()
+    FROM wanted
+    WHERE job.id = wanted.id
+        AND job.status = 'picked'
+    RETURNING job.id
+), ended AS (
+    DELETE FROM pgq_job AS job
+    USING wanted
+    WHERE job.id = wanted.id
+        AND job.status <> 'picked'
+    RETURNING job.*
+), logged AS (
+    INSERT INTO pgq_log (
+        job_id, enqueued, execute_after, priority, attempt, status, queue, entrypoint,
+        payload, arguments, headers, dedupe_key, max_attempts, schedule_id, workflow_id, concurrency_key
+    )
+    SELECT
+        id, created, execute_after, priority, attempts + 1, 'canceled', queue, entrypoint,
+        payload, arguments, headers, dedupe_key, max_attempts, schedule_id, workflow_id, concurrency_key
+    FROM ended
+), notified AS (
+    -- Read below: PostgreSQL skips a SELECT that nobody refers to, and no NOTIFY would be sent.
+    SELECT count(pg_notify('pgq', 'cancel')) AS sent
+    FROM (SELECT 1 FROM asked LIMIT 1) AS any_asked
+)
+SELECT id, true AS running
+FROM asked, notified
+UNION ALL
+SELECT id, false
+FROM ended;

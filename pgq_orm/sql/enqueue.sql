@@ -1,0 +1,31 @@
+-- Adds jobs. A job whose dedupe_key is in use is left out, without harm to the caller's transaction.
+-- Relative delays are added to the database's clock. Answers the rows added, in the order given.
+INSERT INTO pgq_job (
+    queue, entrypoint, priority, execute_after, payload, arguments, headers, dedupe_key, max_attempts
+)
+SELECT
+    queue,
+    entrypoint,
+    priority,
+    COALESCE(execute_at, now() + make_interval(secs => delay_seconds)),
+    payload,
+    CAST(arguments AS jsonb),
+    CAST(headers AS jsonb),
+    dedupe_key,
+    max_attempts
+FROM unnest(
+    CAST(:queues AS text[]),
+    CAST(:entrypoints AS text[]),
+    CAST(:priorities AS integer[]),
+    CAST(:execute_ats AS timestamptz[]),
+    CAST(:delays_seconds AS double precision[]),
+    CAST(:payloads AS bytea[]),
+    CAST(:arguments AS text[]),
+    CAST(:headers AS text[]),
+    CAST(:dedupe_keys AS text[]),
+    CAST(:max_attempts AS integer[])
+) AS wanted (
+    queue, entrypoint, priority, execute_at, delay_seconds, payload, arguments, headers, dedupe_key, max_attempts
+)
+ON CONFLICT (dedupe_key) WHERE dedupe_key IS NOT NULL DO NOTHING
+RETURNING id, dedupe_key;

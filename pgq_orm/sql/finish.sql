@@ -1,0 +1,42 @@
+-- Ends attempts: a job whose lease still stands leaves pgq_job and enters pgq_log.
+-- Answers the ids that were ended; whatever is missing had lost its lease and is not logged.
+WITH ended AS (
+    DELETE FROM pgq_job AS job
+    USING unnest(
+        CAST(:ids AS bigint[]),
+        CAST(:leases AS bigint[]),
+        CAST(:statuses AS text[]),
+        CAST(:waits_seconds AS double precision[]),
+        CAST(:durations_seconds AS double precision[]),
+        CAST(:results AS text[]),
+        CAST(:errors AS text[]),
+        CAST(:tracebacks AS text[])
+    ) AS outcome (id, lease, status, wait_seconds, duration_seconds, result, error, traceback)
+    WHERE job.id = outcome.id
+        AND job.lease = outcome.lease
+        AND job.status = 'picked'
+    RETURNING
+        job.*,
+        outcome.status AS outcome,
+        job.updated + make_interval(secs => outcome.wait_seconds) AS started,
+        make_interval(secs => outcome.duration_seconds) AS duration,
+        outcome.result,
+        outcome.error,
+        outcome.traceback
+), logged AS (
+    INSERT INTO pgq_log (
+        job_id, enqueued, execute_after, started, priority, attempt, status, queue, entrypoint, worker_id,
+        duration, result, error, traceback, payload, arguments, headers, dedupe_key, max_attempts,
+        schedule_id, workflow_id, concurrency_key
+    )
+    SELECT
+        id, created, execute_after, started, priority, attempts + 1, outcome, queue, entrypoint, worker_id,
+        duration, CAST(result AS jsonb), error, traceback,
+        CASE WHEN outcome <> 'successful' THEN payload END,
+        CASE WHEN outcome <> 'successful' THEN arguments END,
+        CASE WHEN outcome <> 'successful' THEN headers END,
+        dedupe_key, max_attempts, schedule_id, workflow_id, concurrency_key
+    FROM ended
+)
+SELECT id
+FROM ended;

@@ -1,0 +1,30 @@
+-- Fires schedules: each tick enqueues one job, once among all workers, because it compares next_run and sets it
+-- in the statement that inserts the job. While the job of an earlier tick is still to be done, no other is added.
+WITH fired AS (
+    UPDATE pgq_schedule AS schedule
+    SET next_run = tick.next_run,
+        last_run = tick.due,
+        updated = now()
+    FROM unnest(
+        CAST(:ids AS bigint[]),
+        CAST(:dues AS timestamptz[]),
+        CAST(:next_runs AS timestamptz[]),
+        CAST(:are_kept AS boolean[])
+    ) AS tick (id, due, next_run, is_kept)
+    WHERE schedule.id = tick.id
+        AND schedule.next_run = tick.due
+        AND NOT schedule.paused
+    RETURNING schedule.*, tick.is_kept
+), enqueued AS (
+    INSERT INTO pgq_job (
+        queue, entrypoint, priority, execute_after, payload, arguments, headers, dedupe_key, schedule_id
+    )
+    SELECT queue, entrypoint, priority, last_run, payload, arguments, headers, 'pgq-schedule-' || id, id
+    FROM fired
+    WHERE is_kept
+    ON CONFLICT (dedupe_key) WHERE dedupe_key IS NOT NULL DO NOTHING
+    RETURNING id, schedule_id
+)
+SELECT fired.id, enqueued.id
+FROM fired
+LEFT JOIN enqueued ON enqueued.schedule_id = fired.id;

@@ -1,0 +1,39 @@
+-- Gives a worker the next jobs of a queue, each under a new lease: highest priority first, then first come.
+-- No job goes to two workers. A worker without a row in pgq_worker (it was declared dead) is given none.
+WITH ready AS (
+    SELECT id
+    FROM pgq_job
+    WHERE status = 'queued'
+        AND execute_after <= updated
+        AND queue = CAST(:queue AS text)
+        AND entrypoint = ANY (CAST(:entrypoints AS text[]))
+        AND (SELECT true FROM pgq_worker WHERE id = CAST(:worker_id AS uuid))
+    ORDER BY priority DESC, id
+    LIMIT CAST(:batch_size AS integer)
+    FOR UPDATE SKIP LOCKED
+)
+UPDATE pgq_job AS job
+SET status = 'picked',
+    lease = job.lease + 1,
+    worker_id = CAST(:worker_id AS uuid),
+    updated = now()
+FROM ready
+WHERE job.id = ready.id
+RETURNING
+    job.id,
+    job.lease,
+    job.created,
+    job.updated,
+    job.execute_after,
+    job.priority,
+    job.attempts,
+    job.status,
+    job.queue,
+    job.entrypoint,
+    job.payload,
+    CAST(job.arguments AS text),
+    CAST(job.headers AS text),
+    job.dedupe_key,
+    job.max_attempts,
+    job.worker_id,
+    job.schedule_id;

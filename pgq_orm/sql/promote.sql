@@ -1,0 +1,31 @@
+-- Lets deferred jobs whose time has come into the pick's index: execute_after no longer lies past `updated`.
+-- Answers how many seconds remain until the next one is due: 0 if some were let in, NULL if none is deferred.
+WITH due AS (
+    SELECT id
+    FROM pgq_job
+    WHERE status = 'queued'
+        AND execute_after > updated
+        AND execute_after <= now()
+    ORDER BY execute_after
+    LIMIT CAST(:batch_size AS integer)
+    FOR UPDATE SKIP LOCKED
+), promoted AS (
+    UPDATE pgq_job AS job
+    SET updated = now()
+    FROM due
+    WHERE job.id = due.id
+    RETURNING job.id
+)
+SELECT
+    CASE
+        WHEN EXISTS (SELECT FROM promoted) THEN 0
+        ELSE (
+            SELECT CAST(EXTRACT(epoch FROM execute_after - clock_timestamp()) AS double precision)
+            FROM pgq_job
+            WHERE status = 'queued'
+                AND execute_after > updated
+                AND execute_after > now()
+            ORDER BY execute_after
+            LIMIT 1
+        )
+    END;

@@ -1,0 +1,18 @@
+-- Removes the oldest log rows, a batch at a time, once they are older than the retention. Rows are written in
+-- the order of id, so only the first ones are looked at. Answers how many were removed.
+WITH oldest AS (
+    SELECT id, created
+    FROM pgq_log
+    ORDER BY id
+    LIMIT CAST(:batch_size AS integer)
+), pruned AS (
+    DELETE FROM pgq_log
+    WHERE id IN (
+        SELECT id
+        FROM oldest
+        WHERE created < now() - make_interval(secs => CAST(:retention_seconds AS double precision))
+    )
+    RETURNING id
+)
+SELECT count(*)
+FROM pruned;

@@ -1,0 +1,2 @@
+-- The database's clock, which decides what is due.
+SELECT clock_timestamp();

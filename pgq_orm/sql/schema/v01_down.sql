@@ -1,0 +1,15 @@
+DROP TABLE IF EXISTS pgq_version;
+
+DROP TABLE IF EXISTS pgq_dependency;
+
+DROP TABLE IF EXISTS pgq_worker;
+
+DROP TABLE IF EXISTS pgq_schedule;
+
+DROP TABLE IF EXISTS pgq_log;
+
+DROP TABLE IF EXISTS pgq_job;
+
+DROP FUNCTION IF EXISTS pgq_wake();
+
+DROP SEQUENCE IF EXISTS pgq_wake_seq;

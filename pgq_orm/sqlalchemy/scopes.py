@@ -1,0 +1,69 @@
+"""Scopes: a session of its own for every handler that asks for one by annotation."""
+
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    AsyncExitStack,
+    ExitStack,
+    asynccontextmanager,
+    contextmanager,
+)
+from typing import Any
+
+from sqlalchemy import Engine
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+from sqlalchemy.orm import Session
+
+from pgq_orm.errors import RegistrationError
+
+
+class EngineScopes:
+    """Opens sessions on the application's engine: committed when the handler returns, rolled back when it raises."""
+
+    def __init__(self, engine: AsyncEngine | Engine) -> None:
+        self._engine = engine
+
+    def claims(self, annotation: object) -> bool:
+        if not isinstance(annotation, type) or not issubclass(annotation, AsyncSession | Session):
+            return False
+        wanted, needed = (
+            (AsyncSession, AsyncEngine) if issubclass(annotation, AsyncSession) else (Session, Engine)
+        )
+        if not isinstance(self._engine, needed):
+            raise RegistrationError(
+                f"a handler asks for a {wanted.__name__}, but the worker has a {type(self._engine).__name__}: "
+                f"give PgQueuer the {needed.__name__}"
+            )
+        return True
+
+    def in_loop(self, wanted: Mapping[str, object]) -> AbstractAsyncContextManager[Mapping[str, Any]] | None:
+        return self._async_sessions(wanted) if wanted else None
+
+    def in_thread(self, wanted: Mapping[str, object]) -> AbstractContextManager[Mapping[str, Any]] | None:
+        return self._sessions(wanted) if wanted else None
+
+    @asynccontextmanager
+    async def _async_sessions(self, wanted: Mapping[str, Any]) -> AsyncIterator[Mapping[str, Any]]:
+        async with AsyncExitStack() as stack:
+            sessions = {}
+            for name, kind in wanted.items():
+                # Not `session.begin()`: a handler may commit on its own and go on.
+                sessions[name] = await stack.enter_async_context(_open(kind, self._engine))
+            yield sessions
+            for session in sessions.values():
+                if isinstance(session, AsyncSession):
+                    await session.commit()
+
+    @contextmanager
+    def _sessions(self, wanted: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+        with ExitStack() as stack:
+            sessions = {name: stack.enter_context(kind(self._engine)) for name, kind in wanted.items()}
+            yield sessions
+            for session in sessions.values():
+                session.commit()
+
+
+def _open(kind: Any, engine: AsyncEngine | Engine) -> Any:
+    # expire_on_commit=False: after a commit of its own an async handler may still read what it has loaded
+    return kind(engine, expire_on_commit=False)

@@ -1,0 +1,121 @@
+"""Session: carries an operation out on whatever the caller has in hand, inside the caller's transaction."""
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any, TypeAlias, TypeVar
+
+from sqlalchemy import Connection, CursorResult, Engine, Result, TextClause, text
+from sqlalchemy.exc import InvalidRequestError, ResourceClosedError, UnboundExecutionError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_scoped_session
+from sqlalchemy.orm import Session, scoped_session
+
+from pgq_orm.errors import SessionError
+from pgq_orm.operations import Operation
+from pgq_orm.sql import Statement
+from pgq_orm.sqlalchemy.models import Job
+
+T = TypeVar("T")
+SyncTarget: TypeAlias = Session | Connection | scoped_session[Any]
+AsyncTarget: TypeAlias = AsyncSession | AsyncConnection | async_scoped_session[Any]
+
+_JOBS = {"mapper": Job}
+"""Which of a session's several databases: the one that Job is bound to."""
+
+
+def run(target: Session | Connection, operation: Operation[T]) -> T:
+    """Executes the operation on the session or connection: in its transaction, which begins if none has."""
+    clause = _clause(operation.statement)
+    try:
+        if isinstance(target, Session):
+            result = target.execute(clause, operation.params, bind_arguments=_JOBS)
+        else:
+            result = target.execute(clause, operation.params)
+        return operation.read(_rows(result))
+    except (ResourceClosedError, InvalidRequestError) as error:
+        raise _explained(error) from error
+
+
+async def run_async(target: AsyncSession | AsyncConnection, operation: Operation[T]) -> T:
+    """Executes the operation on the session or connection: in its transaction, which begins if none has."""
+    clause = _clause(operation.statement)
+    try:
+        if isinstance(target, AsyncSession):
+            result = await target.execute(clause, operation.params, bind_arguments=_JOBS)
+        else:
+            result = await target.execute(clause, operation.params)
+        return operation.read(_rows(result))
+    except (ResourceClosedError, InvalidRequestError) as error:
+        raise _explained(error) from error
+
+
+def require_sync(target: object) -> Session | Connection:
+    """The session or connection in `target`. Raises SessionError for anything else."""
+    if isinstance(target, scoped_session):
+        target = target()
+    if isinstance(target, Session | Connection):
+        _require_postgresql(target)
+        return target
+    if isinstance(target, AsyncSession | AsyncConnection | async_scoped_session):
+        raise SessionError(f"SyncQueries cannot await a {type(target).__name__}: use Queries with it")
+    raise SessionError(_wrong_type("SyncQueries", "a Session or a Connection", target, Engine))
+
+
+def require_async(target: object) -> AsyncSession | AsyncConnection:
+    """The session or connection in `target`. Raises SessionError for anything else."""
+    if isinstance(target, async_scoped_session):
+        target = target()
+    if isinstance(target, AsyncSession | AsyncConnection):
+        _require_postgresql(
+            target.sync_session if isinstance(target, AsyncSession) else target.sync_connection
+        )
+        return target
+    if isinstance(target, Session | Connection | scoped_session):
+        raise SessionError(f"Queries awaits, which a {type(target).__name__} cannot: use SyncQueries with it")
+    raise SessionError(_wrong_type("Queries", "an AsyncSession or an AsyncConnection", target, AsyncEngine))
+
+
+def _wrong_type(name: str, expected: str, target: object, engine: type[Any]) -> str:
+    if isinstance(target, engine):
+        return (
+            f"{name} joins a transaction, and a {engine.__name__} has none: "
+            "open a session on it, or a connection with engine.begin()"
+        )
+    return (
+        f"{name} takes {expected} of SQLAlchemy, not a {type(target).__module__}.{type(target).__qualname__}"
+    )
+
+
+def _require_postgresql(target: Session | Connection | None) -> None:
+    if target is None:
+        raise SessionError(
+            "the AsyncConnection has not been started: use it inside `async with engine.begin()`"
+        )
+    try:
+        dialect = (target.get_bind(mapper=Job) if isinstance(target, Session) else target).dialect
+    except UnboundExecutionError as error:
+        raise SessionError(
+            "the session is bound to no database for pgq-orm's tables: give it a default engine, "
+            "or add pgq_orm.sqlalchemy.Job to its binds"
+        ) from error
+    if dialect.name != "postgresql":
+        raise SessionError(f"the session is bound to {dialect.name}; the queue needs PostgreSQL")
+
+
+def _explained(error: InvalidRequestError) -> Exception:
+    """A closed session or connection in our words; what SQLAlchemy explains better stays as it is."""
+    message = str(error)
+    if isinstance(error, ResourceClosedError) or "permanently closed" in message:
+        return SessionError(
+            f"the session or connection is closed, nothing was sent: {message}; "
+            "enqueue before leaving the `with` block that opened it"
+        )
+    return error
+
+
+@cache
+def _clause(statement: Statement) -> TextClause:
+    return text(statement.text)
+
+
+def _rows(result: Result[Any]) -> Sequence[Any]:
+    return result.all() if isinstance(result, CursorResult) and result.returns_rows else ()

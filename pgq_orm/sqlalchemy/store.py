@@ -1,0 +1,118 @@
+"""Store: the worker's view of the database, through sessions on connections of its own.
+
+Its connections come from the application's engine (same driver, credentials and event hooks) but from another
+pool, so that handlers that exhaust theirs do not keep the worker from writing what they came to.
+"""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from sqlalchemy import Engine, Pool, QueuePool, event
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+from sqlalchemy.orm import Session
+from sqlalchemy.pool import AsyncAdaptedQueuePool
+
+from pgq_orm.errors import SessionError
+from pgq_orm.operations import Operation
+from pgq_orm.sqlalchemy.installation import REMEDIES
+from pgq_orm.sqlalchemy.listeners import EngineListener
+from pgq_orm.sqlalchemy.scopes import EngineScopes
+from pgq_orm.sqlalchemy.session import run, run_async
+from pgq_orm.store import BOOKKEEPING_SETTINGS, STATEMENT_SECONDS, Store
+
+T = TypeVar("T")
+
+POOL_SIZE = 3
+"""Fetching, recording and upkeep at the same time."""
+
+
+def open_store(connection: object) -> Store:
+    """The store for an application's `AsyncEngine` or `Engine`. Raises SessionError for anything else."""
+    if not isinstance(connection, AsyncEngine | Engine):
+        raise SessionError(
+            f"PgQueuer works on an AsyncEngine or an Engine, not on a {type(connection).__name__}: "
+            "a worker needs several connections, and for longer than one transaction"
+        )
+    if connection.dialect.name != "postgresql":
+        raise SessionError(f"the engine is for {connection.dialect.name}; the queue needs PostgreSQL")
+    return AsyncEngineStore(connection) if isinstance(connection, AsyncEngine) else EngineStore(connection)
+
+
+class AsyncEngineStore:
+    """A store on an `AsyncEngine`, with psycopg or asyncpg."""
+
+    remedies = REMEDIES
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._application = engine
+        self._engine = AsyncEngine(_bookkeeping(engine.sync_engine, AsyncAdaptedQueuePool))
+        self.scopes = EngineScopes(engine)
+        self.listener = EngineListener(self._engine)
+
+    async def run(self, operation: Operation[T]) -> T:
+        # The client's limit too: a connection that went dumb never delivers the server's.
+        async with asyncio.timeout(STATEMENT_SECONDS + 5), AsyncSession(self._engine) as session:
+            return await run_async(session, operation)
+
+    def sibling(self) -> "AsyncEngineStore":
+        return AsyncEngineStore(self._application)
+
+    async def close(self) -> None:
+        await self._engine.dispose()
+
+
+class EngineStore:
+    """A store on an `Engine` with psycopg: its statements run in threads."""
+
+    remedies = REMEDIES
+
+    def __init__(self, engine: Engine) -> None:
+        self._application = engine
+        self._engine = _bookkeeping(engine, QueuePool)
+        self._threads = ThreadPoolExecutor(POOL_SIZE, thread_name_prefix="pgq-store")
+        self.scopes = EngineScopes(engine)
+        self.listener = EngineListener(self._engine)
+
+    async def run(self, operation: Operation[T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._run, operation)
+
+    def _run(self, operation: Operation[T]) -> T:
+        with Session(self._engine) as session:
+            return run(session, operation)
+
+    def sibling(self) -> "EngineStore":
+        return EngineStore(self._application)
+
+    async def close(self) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._threads, self._engine.dispose)
+        self._threads.shutdown(wait=False)
+
+
+def _bookkeeping(engine: Engine, pool_class: Callable[..., Pool]) -> Engine:
+    """An engine like the application's, with a small pool of its own whose statements commit one by one."""
+    pool = pool_class(
+        engine.pool._creator,
+        pool_size=POOL_SIZE,
+        max_overflow=2,
+        dialect=engine.dialect,
+        # the dialect's own set-up of a connection, and whatever hooks the application has added
+        _dispatch=engine.pool.dispatch,
+    )
+    event.listen(pool, "connect", _prepare)
+    return Engine(
+        pool,
+        engine.dialect,
+        engine.url,
+        hide_parameters=engine.hide_parameters,
+        execution_options={**engine.get_execution_options(), "isolation_level": "AUTOCOMMIT"},
+    )
+
+
+def _prepare(connection: Any, record: object) -> None:
+    cursor = connection.cursor()
+    for name, value in BOOKKEEPING_SETTINGS.items():
+        cursor.execute(f"SET {name} = '{value}'")
+    cursor.close()
+    connection.commit()

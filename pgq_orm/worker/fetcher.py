@@ -1,0 +1,116 @@
+"""Fetcher: picks jobs when there is room for them, as soon as they are due."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from uuid import UUID
+
+from pgq_orm import operations
+from pgq_orm.models import Job
+from pgq_orm.store import Store
+from pgq_orm.worker.service import NEVER, Service
+
+LOOK_AGAIN_SECONDS = 0.02
+"""How soon after finding work the fetcher looks again: wake-ups are thinned out to one in 20 ms."""
+LOOK_AGAIN_FACTOR = 3
+LINGER_SECONDS = 0.001
+"""How long to let more slots get free when few are: picking one at a time costs the most."""
+PROMOTE_BATCH = 1000
+
+
+class Fetcher(Service):
+    """Asks for jobs while slots are free; sleeps until woken, until a deferred job is due, or until it polls."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        worker_id: UUID,
+        queues: Sequence[str],
+        entrypoints: Sequence[str],
+        batch_size: int,
+        poll_seconds: float,
+        reply_seconds: float,
+        free: Callable[[], int],
+        on_picked: Callable[[list[Job]], None],
+        on_empty: Callable[[], None],
+    ) -> None:
+        super().__init__()
+        self._store = store
+        self._worker_id = worker_id
+        self._queues = list(queues)
+        self._entrypoints = list(entrypoints)
+        self._batch_size = batch_size
+        self._poll_seconds = poll_seconds
+        self._reply_seconds = reply_seconds
+        self._free = free
+        self._on_picked = on_picked
+        self._on_empty = on_empty
+        self._look_again_seconds = poll_seconds
+        self._next_due = 0.0  # monotonic; when the next deferred job is due, as far as we know
+        self._is_deferral_possible = True
+        self._is_starved = False
+
+    def expect_deferred(self) -> None:
+        """Somebody enqueued: among the jobs may be a deferred one that is due earlier than we know."""
+        self._is_deferral_possible = True
+        self.wake()
+
+    def expect_due(self, delay_seconds: float) -> None:
+        """A job was queued again with a delay: look when it is due."""
+        self._next_due = min(self._next_due, time.monotonic() + delay_seconds)
+        self.wake()
+
+    def slot_freed(self) -> None:
+        """An attempt ended; worth a look only if the lack of slots is what we wait for."""
+        if self._is_starved:
+            self.wake()
+
+    async def tick(self) -> float:
+        self._is_starved = self._free() <= 0
+        if self._is_starved:
+            return NEVER
+        if self._free() < self._batch_size // 2:
+            await asyncio.sleep(LINGER_SECONDS)
+        if time.monotonic() >= self._next_due:
+            await self._promote()
+        picked = wanted = 0
+        for queue in self._next_queues():
+            limit = min(self._batch_size, self._free())
+            if limit > 0:
+                picked += await self._pick(queue, limit)
+                wanted += limit
+        if picked:
+            self._look_again_seconds = LOOK_AGAIN_SECONDS
+        if picked and picked == wanted:
+            return 0
+        if self._is_deferral_possible:
+            await self._promote()
+        if picked == 0:
+            self._on_empty()
+        return self._delay()
+
+    async def _pick(self, queue: str, limit: int) -> int:
+        asked = time.monotonic()
+        jobs = await self._store.run(operations.pick(self._worker_id, queue, self._entrypoints, limit))
+        if time.monotonic() - asked > self._reply_seconds:
+            # Not run: so late that the heartbeat may have given the jobs back already, for it does not know them.
+            raise TimeoutError(f"a pick's reply took more than {self._reply_seconds} s and was thrown away")
+        if jobs:
+            self._on_picked(jobs)
+        return len(jobs)
+
+    async def _promote(self) -> None:
+        self._is_deferral_possible = False
+        seconds = await self._store.run(operations.promote(PROMOTE_BATCH))
+        self._next_due = time.monotonic() + (self._poll_seconds if seconds is None else max(seconds, 0.0))
+
+    def _next_queues(self) -> list[str]:
+        """Every queue once; another one comes first each time, so that none starves the others."""
+        self._queues.append(self._queues.pop(0))
+        return self._queues.copy()
+
+    def _delay(self) -> float:
+        delay = min(self._look_again_seconds, self._next_due - time.monotonic())
+        self._look_again_seconds = min(self._look_again_seconds * LOOK_AGAIN_FACTOR, self._poll_seconds)
+        return max(0.0, delay)

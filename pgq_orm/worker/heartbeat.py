@@ -1,0 +1,125 @@
+"""Heartbeat: keeps this worker alive in the database, and hears which of its jobs should stop.
+
+Runs in a thread with a loop and connections of its own, so that neither a handler that blocks the worker's loop
+nor one that exhausts its pool makes others believe that the worker died.
+"""
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable
+from uuid import UUID
+
+from pgq_orm import operations
+from pgq_orm.operations import Notice
+from pgq_orm.retries import Backoff
+from pgq_orm.store import Store
+from pgq_orm.worker.leases import Leases
+
+logger = logging.getLogger(__name__)
+
+BEATS_PER_LEASE = 3
+CUT_OFF_SHARE = 2 / 3
+"""Without an answer for this share of lease_seconds the worker gives up, before the others may take its jobs."""
+
+
+class Heartbeat:
+    """Beats until stopped; calls `on_notices` and `on_cut_off` on the loop that started it."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        worker_id: UUID,
+        leases: Leases,
+        lease_seconds: float,
+        unheld_seconds: float,
+        on_notices: Callable[[list[Notice]], None],
+        on_cut_off: Callable[[str], None],
+    ) -> None:
+        self._store = store
+        self._worker_id = worker_id
+        self._leases = leases
+        self._lease_seconds = lease_seconds
+        self._unheld_seconds = unheld_seconds
+        self._on_notices = on_notices
+        self._on_cut_off = on_cut_off
+        self._home: asyncio.AbstractEventLoop | None = None  # the loop that started us
+        self._loop: asyncio.AbstractEventLoop | None = None  # our thread's own
+        self._woken: asyncio.Event | None = None
+        self._is_stopping = False
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Starts the thread. The worker has just been registered, which counts as the first beat."""
+        self._home = asyncio.get_running_loop()
+        self._thread = threading.Thread(
+            target=lambda: asyncio.run(self._beat_until_stopped()), name="pgq-heartbeat", daemon=True
+        )
+        self._thread.start()
+
+    def beat_soon(self) -> None:
+        """Beats at once: somebody asked a running job to stop."""
+        loop, woken = self._loop, self._woken
+        if loop is not None and woken is not None and not loop.is_closed():
+            loop.call_soon_threadsafe(woken.set)
+
+    async def stop(self) -> None:
+        """Ends the thread after the beat that is under way."""
+        self._is_stopping = True
+        self.beat_soon()
+        if self._thread is not None:
+            await asyncio.to_thread(self._thread.join)
+
+    async def _beat_until_stopped(self) -> None:
+        self._loop, self._woken = asyncio.get_running_loop(), asyncio.Event()
+        interval = self._lease_seconds / BEATS_PER_LEASE
+        backoff = Backoff()
+        store = self._store.sibling()
+        answered = time.monotonic()
+        failures = 0
+        delay = interval
+        try:
+            while not self._is_stopping:
+                await _wait(self._woken, delay)
+                if self._is_stopping:
+                    return
+                self._woken.clear()
+                asked = time.monotonic()
+                try:
+                    async with asyncio.timeout(interval):
+                        await self._beat(store)
+                except Exception as error:
+                    failures += 1
+                    delay = min(backoff.delay_seconds(failures), interval)
+                    logger.warning("Heartbeat failed, next try in %.1f s: %r", delay, error)
+                else:
+                    # when it was asked: the database's clock may have stamped the beat at that moment
+                    answered, failures, delay = asked, 0, interval
+                if time.monotonic() - answered > self._lease_seconds * CUT_OFF_SHARE:
+                    self._call(
+                        self._on_cut_off, f"no heartbeat got through for {time.monotonic() - answered:.0f} s"
+                    )
+                    return
+        finally:
+            await store.close()
+
+    async def _beat(self, store: Store) -> None:
+        beat = operations.beat(self._worker_id, self._leases.snapshot(), unheld_seconds=self._unheld_seconds)
+        notices = await store.run(beat)
+        if not any(notice.notice == "beaten" for notice in notices):
+            self._call(self._on_cut_off, "the other workers declared this one dead")
+        elif len(notices) > 1:
+            self._call(self._on_notices, notices)
+
+    def _call(self, callback: Callable[..., None], argument: object) -> None:
+        if self._home is not None and not self._home.is_closed():
+            self._home.call_soon_threadsafe(callback, argument)
+
+
+async def _wait(woken: asyncio.Event, seconds: float) -> None:
+    try:
+        await asyncio.wait_for(woken.wait(), seconds)
+    except TimeoutError:
+        return

@@ -1,0 +1,33 @@
+"""Leases: which jobs this worker holds, from the pick's reply until its outcome is written."""
+
+from collections.abc import Iterable
+
+from pgq_orm.models import Job
+from pgq_orm.operations import Lease
+
+
+class Leases:
+    """The held leases by job id. Changed by the loop's thread only; the heartbeat's thread takes snapshots."""
+
+    def __init__(self) -> None:
+        self._leases: dict[int, int] = {}
+
+    def hold(self, jobs: Iterable[Job]) -> None:
+        """Notes picked jobs."""
+        self._leases.update((job.id, job.lease) for job in jobs)
+
+    def drop(self, job_ids: Iterable[int]) -> None:
+        """Forgets jobs whose outcome is written, or whose lease is lost."""
+        for job_id in job_ids:
+            self._leases.pop(job_id, None)
+
+    def snapshot(self) -> list[Lease]:
+        """What is held now. Safe from any thread: copying a dict is one step."""
+        return [Lease(job_id, lease) for job_id, lease in self._leases.copy().items()]
+
+    def holds(self, job_id: int, lease: int) -> bool:
+        """Whether this very lease is held."""
+        return self._leases.get(job_id) == lease
+
+    def __len__(self) -> int:
+        return len(self._leases)

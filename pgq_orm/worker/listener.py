@@ -1,0 +1,32 @@
+"""Listener: hears NOTIFY, which only makes things sooner; without it the worker polls."""
+
+import logging
+from collections.abc import Callable
+
+from pgq_orm.store import CANCEL, Store
+from pgq_orm.worker.service import Service
+
+logger = logging.getLogger(__name__)
+
+
+class WakeUps(Service):
+    """Keeps a LISTEN connection, and makes a new one when it dies."""
+
+    def __init__(
+        self, *, store: Store, on_enqueued: Callable[[], None], on_canceled: Callable[[], None]
+    ) -> None:
+        super().__init__()
+        self._store = store
+        self._on_enqueued = on_enqueued
+        self._on_canceled = on_canceled
+
+    async def tick(self) -> float:
+        # What was sent before we listened, or while we did not, is found by looking: hence `on_ready`.
+        await self._store.listener.listen(on_notice=self._hear, on_ready=self._on_enqueued)
+        raise ConnectionError("the LISTEN connection ended")
+
+    def _hear(self, payload: str) -> None:
+        if payload == CANCEL:
+            self._on_canceled()
+        else:
+            self._on_enqueued()

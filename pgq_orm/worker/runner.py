@@ -1,0 +1,305 @@
+"""Runner: wires the parts into a worker, and ends it in good order."""
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import Mapping, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from uuid import UUID, uuid4
+
+from pgq_orm import operations
+from pgq_orm.errors import RegistrationError
+from pgq_orm.executors import AbstractEntrypointExecutor, EntrypointExecutorParameters
+from pgq_orm.models import Job, Schedule
+from pgq_orm.operations import FailedAttempt, Lease, Notice, Outcome
+from pgq_orm.registry import Registry
+from pgq_orm.store import Store, require_schema
+from pgq_orm.worker.board import Board
+from pgq_orm.worker.fetcher import Fetcher
+from pgq_orm.worker.heartbeat import Heartbeat
+from pgq_orm.worker.leases import Leases
+from pgq_orm.worker.listener import WakeUps
+from pgq_orm.worker.pruner import Pruner
+from pgq_orm.worker.recorder import Recorder
+from pgq_orm.worker.rescuer import Rescuer
+from pgq_orm.worker.scheduler import Scheduler
+from pgq_orm.worker.service import AFTER_FAILURE, Service
+from pgq_orm.worker.settings import QueueExecutionMode, WorkerSettings
+
+logger = logging.getLogger(__name__)
+
+REPLY_SECONDS = 10.0
+"""A pick's reply that takes longer is thrown away; the heartbeat gives its jobs back."""
+UNHELD_SECONDS = 3 * REPLY_SECONDS
+"""How old a pick must be before the heartbeat may say that nobody holds it."""
+INTERRUPTION_SECONDS = 5.0
+"""How long an interrupted handler may take to clean up when the worker must end now."""
+
+
+class Runner:
+    """A worker process. It lives under a fresh identity, and under another one if it was declared dead."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        registry: Registry,
+        settings: WorkerSettings,
+        resources: MutableMapping[Any, Any],
+        shutdown: asyncio.Event,
+    ) -> None:
+        if not registry.entrypoints:
+            raise RegistrationError(
+                "no entrypoint is registered, so this worker would do nothing: decorate a function with "
+                "@pgq.entrypoint('name') before run(), and import the module that does so"
+            )
+        self._store = store
+        self._registry = registry
+        self._settings = settings
+        self._resources = resources
+        self._shutdown = shutdown
+        self._stop_now = asyncio.Event()
+
+    def stop_now(self) -> None:
+        """Interrupts what runs and gives everything back, instead of letting it finish."""
+        self._stop_now.set()
+        self._shutdown.set()
+
+    async def run(self) -> None:
+        """Works until `shutdown` is set, or the queue is drained. Raises what makes it impossible to start."""
+        threads = ThreadPoolExecutor(self._settings.max_concurrent_tasks, thread_name_prefix="pgq-handler")
+        executors = {
+            entrypoint.name: entrypoint.executor_factory(
+                EntrypointExecutorParameters(
+                    entrypoint=entrypoint.name,
+                    func=entrypoint.handler,
+                    scopes=self._store.scopes,
+                    threads=threads,
+                    shutdown=self._shutdown,
+                )
+            )
+            for entrypoint in self._registry.entrypoints.values()
+        }
+        try:
+            is_first = True
+            while not self._shutdown.is_set():
+                life = _Life(
+                    self._store, self._registry, self._settings, self._resources, executors, is_first=is_first
+                )
+                await life.run(self._shutdown, self._stop_now)
+                is_first = False
+        finally:
+            # not waited for: a thread that cannot be interrupted has lost its lease already
+            threads.shutdown(wait=False, cancel_futures=True)
+
+
+class _Life:
+    """A worker under one identity, from its registration to its end."""
+
+    def __init__(
+        self,
+        store: Store,
+        registry: Registry,
+        settings: WorkerSettings,
+        resources: MutableMapping[Any, Any],
+        executors: Mapping[str, AbstractEntrypointExecutor],
+        *,
+        is_first: bool,
+    ) -> None:
+        self._store = store
+        self._is_first = is_first
+        self._settings = settings
+        self._entrypoints = sorted(registry.entrypoints)
+        self._worker_id: UUID = uuid4()
+        self._is_cut_off = asyncio.Event()
+        self._is_drained = asyncio.Event()
+        self._leases = Leases()
+        lease_seconds = settings.heartbeat_timeout.total_seconds()
+        self._board = Board(
+            capacity=settings.max_concurrent_tasks,
+            registry=registry,
+            executors=executors,
+            resources=resources,
+            find_schedule=self._find_schedule,
+            record=self._record,
+            on_free=self._slot_freed,
+        )
+        self._recorder = Recorder(
+            store=store, worker_id=self._worker_id, leases=self._leases, on_delayed=self._expect_due
+        )
+        self._fetcher = Fetcher(
+            store=store,
+            worker_id=self._worker_id,
+            queues=settings.queues,
+            entrypoints=self._entrypoints,
+            batch_size=settings.batch_size,
+            poll_seconds=settings.dequeue_timeout.total_seconds(),
+            reply_seconds=REPLY_SECONDS,
+            free=lambda: self._board.free,
+            on_picked=self._picked,
+            on_empty=self._queue_empty,
+        )
+        self._heartbeat = Heartbeat(
+            store=store,
+            worker_id=self._worker_id,
+            leases=self._leases,
+            lease_seconds=lease_seconds,
+            unheld_seconds=UNHELD_SECONDS,
+            on_notices=self._hear,
+            on_cut_off=self._cut_off,
+        )
+        self._wake_ups = WakeUps(
+            store=store, on_enqueued=self._fetcher.expect_deferred, on_canceled=self._heartbeat.beat_soon
+        )
+        self._upkeep: list[Service] = [
+            Scheduler(store=store, schedules=registry.schedules.values()),
+            Rescuer(
+                store=store,
+                interval_seconds=lease_seconds,
+                crash_limit=settings.crash_limit,
+                on_rescued=self._fetcher.wake,
+            ),
+            Pruner(store=store, retention=settings.log_retention),
+        ]
+
+    async def run(self, shutdown: asyncio.Event, stop_now: asyncio.Event) -> None:
+        if not await self._register(shutdown):
+            return
+        self._heartbeat.start()
+        for part in (self._recorder, self._fetcher, self._wake_ups, *self._upkeep):
+            part.start()
+        logger.info(
+            "Worker %s runs %s",
+            self._worker_id,
+            ", ".join(self._entrypoints),
+            extra={"worker_id": self._worker_id},
+        )
+        try:
+            await _first(shutdown, self._is_cut_off, self._is_drained)
+        finally:
+            await self._stop(stop_now)
+        if self._is_drained.is_set():
+            shutdown.set()
+
+    async def _register(self, shutdown: asyncio.Event) -> bool:
+        """Tells that the worker lives; waits for a database that went away since the life before."""
+        failures = 0
+        while not shutdown.is_set():
+            try:
+                await require_schema(self._store)
+                await self._store.run(
+                    operations.register_worker(
+                        self._worker_id,
+                        lease_seconds=self._settings.heartbeat_timeout.total_seconds(),
+                        pid=os.getpid(),
+                        hostname=socket.gethostname(),
+                        queues=self._settings.queues,
+                        entrypoints=self._entrypoints,
+                    )
+                )
+                return True
+            except Exception as error:
+                if self._is_first:
+                    raise  # a wrong address is not worth waiting for
+                failures += 1
+                delay = AFTER_FAILURE.delay_seconds(failures)
+                logger.warning("Worker cannot register, next try in %.1f s: %r", delay, error)
+                await _first(shutdown, timeout=delay)
+        return False
+
+    async def _stop(self, stop_now: asyncio.Event) -> None:
+        # In this order: nothing new, then what runs, then what it came to; alive in the database until then.
+        await self._wake_ups.abort()
+        await self._fetcher.stop()
+        for part in self._upkeep:
+            await part.stop()
+        if not self._is_cut_off.is_set():
+            await self._finish_or_interrupt(stop_now)
+        if self._is_cut_off.is_set():
+            await self._board.abandon(INTERRUPTION_SECONDS)
+            await self._recorder.abort()
+        await self._heartbeat.stop()
+        try:
+            await self._store.run(operations.unregister_worker(self._worker_id))
+        except Exception as error:
+            logger.warning(
+                "Worker could not sign off, its jobs are rescued when its heartbeat is too old: %r", error
+            )
+
+    async def _finish_or_interrupt(self, stop_now: asyncio.Event) -> None:
+        finishing = asyncio.create_task(self._board.finish())
+        await _first(stop_now, self._is_cut_off, until=finishing)
+        finishing.cancel()
+        if stop_now.is_set() and not self._is_cut_off.is_set():
+            for lease in await self._board.abandon(INTERRUPTION_SECONDS):
+                self._recorder.add(lease)
+        while not self._recorder.is_idle and not self._is_cut_off.is_set():
+            self._recorder.wake()
+            await _first(self._is_cut_off, timeout=0.01)
+        await self._recorder.stop()
+
+    # What the parts tell each other
+
+    def _picked(self, jobs: list[Job]) -> None:
+        self._leases.hold(jobs)
+        self._board.start(jobs)
+
+    def _record(self, ended: Outcome | FailedAttempt | Lease) -> None:
+        self._recorder.add(ended)
+
+    def _slot_freed(self) -> None:
+        self._fetcher.slot_freed()
+
+    def _expect_due(self, delay_seconds: float) -> None:
+        self._fetcher.expect_due(delay_seconds)
+
+    def _queue_empty(self) -> None:
+        if self._settings.mode is QueueExecutionMode.drain and self._board.is_idle and self._recorder.is_idle:
+            self._is_drained.set()
+
+    def _hear(self, notices: list[Notice]) -> None:
+        for notice in notices:
+            match notice:
+                case Notice("canceling", int(job_id), int(lease)):
+                    self._board.cancel(job_id, lease)
+                case Notice("lost", int(job_id), int(lease)) if self._leases.holds(job_id, lease):
+                    logger.warning("Lease of job %d is lost", job_id, extra={"job_id": job_id})
+                    self._leases.drop([job_id])
+                    self._board.cancel(job_id, lease)
+                case Notice("returned", int(job_id), _):
+                    logger.warning("Gave job %d back: its pick's reply never arrived", job_id)
+                    self._fetcher.wake()
+                case _:
+                    pass
+
+    def _cut_off(self, reason: str) -> None:
+        if not self._is_cut_off.is_set():
+            logger.error("Worker %s stops its jobs: %s", self._worker_id, reason)
+            self._is_cut_off.set()
+
+    async def _find_schedule(self, job: Job) -> Schedule | None:
+        rows = await self._store.run(operations.read_schedules([job.entrypoint]))
+        return next(
+            (
+                Schedule(row.id, row.entrypoint, row.expression, row.timezone, row.next_run, row.last_run)
+                for row in rows
+                if row.id == job.schedule_id
+            ),
+            None,
+        )
+
+
+async def _first(
+    *events: asyncio.Event, until: "asyncio.Task[Any] | None" = None, timeout: float | None = None
+) -> None:
+    """Waits for the first of these, or for the timeout in seconds."""
+    waiting = [asyncio.create_task(event.wait()) for event in events]
+    try:
+        await asyncio.wait(
+            [*waiting, *([until] if until else [])], timeout=timeout, return_when=asyncio.FIRST_COMPLETED
+        )
+    finally:
+        for task in waiting:
+            task.cancel()

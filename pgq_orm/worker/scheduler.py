@@ -1,0 +1,88 @@
+"""Scheduler: fires schedules at their ticks. Needs no leader: firing compares and sets, so a tick fires once."""
+
+import logging
+from collections.abc import Iterable
+from datetime import timedelta
+
+from pgq_orm import cron, operations
+from pgq_orm.operations import ScheduleRow, Tick
+from pgq_orm.registry import ScheduleEntry
+from pgq_orm.store import Store
+from pgq_orm.worker.service import NEVER, Service
+
+logger = logging.getLogger(__name__)
+
+LONGEST_SLEEP_SECONDS = 60.0
+"""A schedule that was resumed or moved by somebody else is noticed within this time."""
+ON_TIME = timedelta(seconds=5)
+"""A tick this late still counts as on time for catch_up="none"."""
+
+
+class Scheduler(Service):
+    """Registers the schedules that the application declares, and fires them by the database's clock."""
+
+    def __init__(self, *, store: Store, schedules: Iterable[ScheduleEntry]) -> None:
+        super().__init__()
+        self._store = store
+        self._schedules = {(entry.entrypoint, entry.expression): entry for entry in schedules}
+        self._is_registered = False
+
+    async def tick(self) -> float:
+        if not self._schedules:
+            return NEVER
+        if not self._is_registered:
+            await self._register()
+        rows = await self._read()
+        due = [row for row in rows if row.next_run <= row.clock and not row.paused]
+        if due:
+            await self._fire(due)
+            return 0
+        return min((_seconds_until_due(row) for row in rows if not row.paused), default=LONGEST_SLEEP_SECONDS)
+
+    async def _register(self) -> None:
+        clock = await self._store.run(operations.read_clock())
+        entries = [
+            (
+                entry.entrypoint,
+                entry.expression,
+                entry.timezone,
+                entry.catch_up,
+                entry.queue,
+                cron.next_run(entry.expression, entry.timezone, clock),
+            )
+            for entry in self._schedules.values()
+        ]
+        await self._store.run(operations.register_schedules(entries))
+        self._is_registered = True
+
+    async def _read(self) -> list[ScheduleRow]:
+        names = sorted({entrypoint for entrypoint, _ in self._schedules})
+        rows = await self._store.run(operations.read_schedules(names))
+        # An expression that this application no longer declares rests until somebody declares it again.
+        return [row for row in rows if (row.entrypoint, row.expression) in self._schedules]
+
+    async def _fire(self, due: list[ScheduleRow]) -> None:
+        fired = await self._store.run(operations.fire([_tick(row) for row in due]))
+        for row in due:
+            if row.id in fired:
+                logger.debug(
+                    "Fired %s (%s) for %s, job %s",
+                    row.entrypoint,
+                    row.expression,
+                    row.next_run,
+                    fired[row.id],
+                )
+
+
+def _tick(row: ScheduleRow) -> Tick:
+    """The tick to fire and the one after it, as the schedule's catch_up asks for missed ones."""
+    if row.catch_up == "all":
+        return Tick(row.id, row.next_run, cron.next_run(row.expression, row.timezone, row.next_run), True)
+    following = cron.next_run(row.expression, row.timezone, row.clock)
+    is_kept = row.catch_up == "latest" or row.clock - row.next_run <= ON_TIME
+    return Tick(row.id, row.next_run, following, is_kept)
+
+
+def _seconds_until_due(row: ScheduleRow) -> float:
+    remaining = (row.next_run - row.clock).total_seconds()
+    return min(max(remaining, 0.0), LONGEST_SLEEP_SECONDS)

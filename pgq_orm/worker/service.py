@@ -1,0 +1,86 @@
+"""Service: the one loop that every background part of a worker runs, and its way to start and stop."""
+
+import asyncio
+import logging
+import math
+from abc import ABC, abstractmethod
+from contextlib import suppress
+from datetime import timedelta
+
+from pgq_orm.retries import Backoff
+
+logger = logging.getLogger(__name__)
+
+AFTER_FAILURE = Backoff(initial=timedelta(seconds=0.2), maximum=timedelta(seconds=15))
+NEVER = math.inf
+"""A tick's answer that means: not before somebody wakes me."""
+
+
+class Service(ABC):
+    """A part of a worker. `tick` does its work once and answers how many seconds may pass before the next."""
+
+    def __init__(self) -> None:
+        self._woken = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._stopping = False
+        self._failures = 0
+
+    @abstractmethod
+    async def tick(self) -> float:
+        """Works once; answers the delay in seconds before the next tick, unless woken earlier."""
+
+    def wake(self) -> None:
+        """Lets the next tick come at once. Call it from the loop's thread."""
+        self._woken.set()
+
+    def start(self) -> None:
+        """Starts the loop; starting again changes nothing."""
+        if self._task is None:
+            self._stopping = False
+            self._task = asyncio.create_task(self._loop(), name=f"pgq {type(self).__name__}")
+
+    async def stop(self) -> None:
+        """Ends the loop after the tick that is under way; stopping again changes nothing."""
+        self._stopping = True
+        self._woken.set()
+        if self._task is not None:
+            await asyncio.wait([self._task])
+
+    async def abort(self) -> None:
+        """Ends the loop in the middle of a tick."""
+        self._stopping = True
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    async def _loop(self) -> None:
+        while not self._stopping:
+            # Cleared before the work: a wake-up that comes while we work must lead to another tick.
+            self._woken.clear()
+            delay = await self._guarded_tick()
+            if delay > 0 and not self._stopping:
+                await self._pause(delay)
+            elif delay <= 0:
+                await asyncio.sleep(0)
+
+    async def _guarded_tick(self) -> float:
+        try:
+            delay = await self.tick()
+        except Exception as error:
+            self._failures += 1
+            delay = AFTER_FAILURE.delay_seconds(self._failures)
+            # The first failure with its traceback; a database that stays away would fill the log otherwise.
+            logger.warning(
+                "%s failed, next try in %.1f s: %r",
+                type(self).__name__,
+                delay,
+                error,
+                exc_info=self._failures == 1,
+            )
+        else:
+            self._failures = 0
+        return delay
+
+    async def _pause(self, delay: float) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._woken.wait(), None if delay == NEVER else delay)

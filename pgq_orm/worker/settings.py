@@ -1,0 +1,47 @@
+"""Settings: how a worker works, with defaults that suit most."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+
+from pgq_orm.errors import RegistrationError
+from pgq_orm.operations import DEFAULT_QUEUE
+
+
+class QueueExecutionMode(StrEnum):
+    """How long a worker runs."""
+
+    continuous = "continuous"
+    """Until it is asked to end."""
+    drain = "drain"
+    """Until no job is ready any more; deferred ones are left."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSettings:
+    """How a worker works. Durations of one process; the database decides what is due."""
+
+    queues: tuple[str, ...] = (DEFAULT_QUEUE,)
+    batch_size: int = 100
+    """Jobs picked by one statement, at the most."""
+    max_concurrent_tasks: int = 100
+    """Attempts that run at a time, in tasks and threads together."""
+    dequeue_timeout: timedelta = timedelta(seconds=30)
+    """How long an idle worker relies on being woken before it looks by itself."""
+    heartbeat_timeout: timedelta = timedelta(seconds=30)
+    """How long after its last heartbeat a worker is declared dead and its jobs are rescued."""
+    crash_limit: int = 5
+    """Attempts after which a job that keeps killing its worker ends, unless it has its own max_attempts."""
+    log_retention: timedelta | None = timedelta(days=30)
+    """How long log rows are kept; None keeps them for ever."""
+    mode: QueueExecutionMode = QueueExecutionMode.continuous
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "max_concurrent_tasks", "crash_limit"):
+            if getattr(self, name) < 1:
+                raise RegistrationError(f"{name} must be at least 1, not {getattr(self, name)!r}")
+        for name in ("dequeue_timeout", "heartbeat_timeout"):
+            if getattr(self, name) <= timedelta(0):
+                raise RegistrationError(f"{name} must be a positive timedelta, not {getattr(self, name)!r}")
+        if not self.queues:
+            raise RegistrationError("queues must name at least one queue")
