@@ -63,8 +63,9 @@ class PgQueuer:
             log_retention=log_retention,
             mode=QueueExecutionMode(mode),
         )
+        store = self.store.sibling()  # so that an application may be run again, in another loop too
         self._runner = Runner(
-            store=self.store,
+            store=store,
             registry=self.registry,
             settings=settings,
             resources=self.resources,
@@ -73,7 +74,7 @@ class PgQueuer:
         try:
             await self._runner.run()
         finally:
-            await self.store.close()
+            await store.close()
 
     def stop_now(self) -> None:
         """Ends `run()` without waiting: handlers are interrupted, all their jobs go back to the queue."""

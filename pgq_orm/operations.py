@@ -166,6 +166,11 @@ def _enqueue_params(values: Mapping[str, list[Any]], batch: slice) -> dict[str, 
     }
 
 
+def check(column: str, value: object) -> None:
+    """Refuse what cannot be stored in a column of `pgq_job` that an enqueuer fills. Raises InvalidJobError."""
+    _CHECKS[column](column, value)
+
+
 def _is_list(value: object) -> bool:
     return isinstance(value, list | tuple)
 

@@ -5,6 +5,7 @@ import logging
 import os
 import signal
 import threading
+import time
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
@@ -12,6 +13,8 @@ from pgq_orm.applications import PgQueuer
 
 logger = logging.getLogger(__name__)
 
+THREAD_SECONDS = 1.0
+"""How long idle threads may take to notice that they are no longer needed."""
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -22,8 +25,11 @@ def run_process(opening: AbstractAsyncContextManager[PgQueuer], **options: Any) 
     Raises what `run()` raises. Does not return if a handler's thread cannot be interrupted: the process exits.
     """
     asyncio.run(_run(opening, options))
-    stuck = [thread for thread in threading.enumerate() if thread.name.startswith("pgq-handler")]
-    if any(thread.is_alive() for thread in stuck):
+    deadline = time.monotonic() + THREAD_SECONDS
+    for thread in threading.enumerate():
+        if thread.name.startswith("pgq-handler"):
+            thread.join(max(0.0, deadline - time.monotonic()))
+    if any(thread.name.startswith("pgq-handler") for thread in threading.enumerate()):
         # The interpreter would wait for them, possibly for ever; their jobs have been given back.
         logging.shutdown()
         os._exit(os.EX_TEMPFAIL)

@@ -15,7 +15,7 @@ EMPTY = 0
 
 VERSION_TABLE = "pgq_version"
 
-_TABLE_OR_INDEX = re.compile(r"CREATE (TABLE|(UNIQUE )?INDEX) ")
+_IN_THE_MODELS = re.compile(r"(CREATE|ALTER|DROP) (UNIQUE )?(TABLE|INDEX) (?!\w+ SET \()")
 _TABLE_WITH_PARAMETERS = re.compile(r"CREATE TABLE (\w+) \(\n.*\n\) WITH \(\n(.*)\n\)", re.DOTALL)
 
 
@@ -59,14 +59,14 @@ def up_beside_tables() -> list[str]:
         if with_parameters := _TABLE_WITH_PARAMETERS.fullmatch(statement):
             table, parameters = with_parameters.groups()
             statements.append(f"ALTER TABLE {table} SET (\n{parameters}\n)")
-        elif not _TABLE_OR_INDEX.match(statement):
+        elif not _IN_THE_MODELS.match(statement):
             statements.append(statement)
     return statements
 
 
 def down_beside_tables() -> list[str]:
     """What is left, in order, when an ORM has dropped the tables of its models."""
-    return [statement for statement in down() if not statement.startswith("DROP TABLE ")]
+    return [statement for statement in down() if statement.startswith(("DROP FUNCTION ", "DROP SEQUENCE "))]
 
 
 def require_current(found: int | None, remedies: Remedies) -> None:

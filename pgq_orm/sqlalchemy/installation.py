@@ -3,20 +3,17 @@
 Everything here runs in the caller's transaction, and nothing that is asked can abort it.
 """
 
-from typing import TypeVar
-
 from sqlalchemy import Connection, text
 
 from pgq_orm import operations, schema
-from pgq_orm.operations import Operation
 from pgq_orm.schema import CURRENT_VERSION, EMPTY, Remedies
 from pgq_orm.sqlalchemy.creation import ddl
-
-T = TypeVar("T")
+from pgq_orm.sqlalchemy.session import run
 
 REMEDIES = Remedies(
     install="`alembic upgrade heads`, or `pgq install` if the application does not use Alembic",
-    upgrade="`alembic upgrade heads`, or `pgq upgrade` if the application does not use Alembic",
+    upgrade="`alembic upgrade heads`, with a revision that calls pgq-orm's `upgrade(op, to=…)`, "
+    "or `pgq upgrade` if the application does not use Alembic",
     remove="`alembic downgrade`, or `pgq uninstall` if the application does not use Alembic",
 )
 
@@ -26,9 +23,9 @@ _LONGEST_WAIT_FOR_A_LOCK = "10s"
 
 def installed_version(connection: Connection) -> int | None:
     """The version of the schema: EMPTY without tables, None for tables that carry no version."""
-    if not _read(connection, operations.has_version()):
+    if not run(connection, operations.has_version()):
         return EMPTY
-    return _read(connection, operations.read_version())
+    return run(connection, operations.read_version())
 
 
 def require_schema(connection: Connection) -> None:
@@ -92,8 +89,3 @@ def _keep_others_out(connection: Connection) -> None:
 def _execute(connection: Connection, statements: list[str]) -> None:
     for statement in statements:
         connection.execute(ddl(statement))
-
-
-def _read(connection: Connection, operation: Operation[T]) -> T:
-    result = connection.execute(text(operation.statement.text), operation.params)
-    return operation.read(result.all())

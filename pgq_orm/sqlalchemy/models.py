@@ -4,13 +4,24 @@ The tables have no foreign keys: relationships are for reading only, and `Log.jo
 """
 
 from datetime import datetime, timedelta
-from typing import Any, Literal, TypeAlias
+from typing import Any, ClassVar, Literal, TypeAlias
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, Index, MetaData, Text, UniqueConstraint, false, func, text
+from sqlalchemy import (
+    CheckConstraint,
+    ClauseElement,
+    Index,
+    MetaData,
+    Text,
+    UniqueConstraint,
+    false,
+    func,
+    text,
+)
 from sqlalchemy.ext.asyncio import AsyncAttrs
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship, validates
 
+from pgq_orm import operations
 from pgq_orm.sqlalchemy.columns import (
     COLUMN_TYPES,
     BigInt,
@@ -40,14 +51,23 @@ class Base(AsyncAttrs, DeclarativeBase):
     # what the database fills in comes back with the statement: an AsyncSession could not load it later
     __mapper_args__ = {"eager_defaults": True}
 
+    _shown: ClassVar[tuple[str, ...]]
+
+    def __repr__(self) -> str:
+        # what is loaded, and no more: a line in a log must not send a query
+        shown = (f"{name}={self.__dict__[name]!r}" for name in self._shown if name in self.__dict__)
+        return f"{type(self).__name__}({', '.join(shown)})"
+
 
 class Job(Base):
     """What is still to be done. Adding one to a session enqueues it; the commit wakes a worker.
 
-    Only `entrypoint` must be given; the database knows the rest.
+    Only `entrypoint` must be given; the database knows the rest. `execute_after` takes a timedelta as well.
+    Raises InvalidJobError for a value that cannot be stored, as soon as it is set.
     """
 
     __tablename__ = "pgq_job"
+    _shown = ("id", "entrypoint", "status")
 
     id: Mapped[Id]
     lease: Mapped[BigInt] = mapped_column(server_default=text("0"))
@@ -116,14 +136,30 @@ class Job(Base):
         primaryjoin="Job.id == foreign(Dependency.depends_on)", viewonly=True
     )
 
-    def __repr__(self) -> str:
-        return f"Job(id={self.id!r}, entrypoint={self.entrypoint!r}, status={self.status!r})"
+    @validates(
+        "entrypoint",
+        "payload",
+        "priority",
+        "execute_after",
+        "dedupe_key",
+        "headers",
+        "arguments",
+        "queue",
+        "max_attempts",
+    )
+    def _checked(self, column: str, value: object) -> object:
+        # Here and not at the flush: a flush that fails takes the session's transaction along.
+        if value is None or isinstance(value, ClauseElement):
+            return value
+        operations.check(column, value)
+        return func.now() + value if isinstance(value, timedelta) else value
 
 
 class Log(Base):
     """What has been done: one row for each attempt that ended."""
 
     __tablename__ = "pgq_log"
+    _shown = ("id", "entrypoint", "status")
 
     id: Mapped[Id]
     job_id: Mapped[BigInt]
@@ -170,14 +206,12 @@ class Log(Base):
         primaryjoin="foreign(Log.schedule_id) == Schedule.id", viewonly=True
     )
 
-    def __repr__(self) -> str:
-        return f"Log(id={self.id!r}, entrypoint={self.entrypoint!r}, status={self.status!r})"
-
 
 class Schedule(Base):
     """A job to be enqueued again and again."""
 
     __tablename__ = "pgq_schedule"
+    _shown = ("id", "entrypoint", "expression")
 
     id: Mapped[Id]
     created: Mapped[Created]
@@ -207,14 +241,12 @@ class Schedule(Base):
         primaryjoin="Schedule.id == foreign(Log.schedule_id)", order_by="Log.id", viewonly=True
     )
 
-    def __repr__(self) -> str:
-        return f"Schedule(id={self.id!r}, entrypoint={self.entrypoint!r}, expression={self.expression!r})"
-
 
 class Worker(Base):
     """A worker process that runs, or has died and was not yet found to be dead."""
 
     __tablename__ = "pgq_worker"
+    _shown = ("id", "hostname", "pid")
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     created: Mapped[Created]
@@ -232,14 +264,12 @@ class Worker(Base):
         primaryjoin="Worker.id == foreign(Log.worker_id)", order_by="Log.id", viewonly=True
     )
 
-    def __repr__(self) -> str:
-        return f"Worker(id={str(self.id)!r}, hostname={self.hostname!r}, pid={self.pid!r})"
-
 
 class Dependency(Base):
     """An edge of a workflow: `job` waits for `parent`."""
 
     __tablename__ = "pgq_dependency"
+    _shown = ("job_id", "depends_on", "outcome")
 
     job_id: Mapped[BigInt] = mapped_column(primary_key=True)
     depends_on: Mapped[BigInt] = mapped_column(primary_key=True)
@@ -261,13 +291,11 @@ class Dependency(Base):
         primaryjoin="foreign(Dependency.depends_on) == Job.id", viewonly=True
     )
 
-    def __repr__(self) -> str:
-        return f"Dependency(job_id={self.job_id!r}, depends_on={self.depends_on!r}, outcome={self.outcome!r})"
-
 
 class Version(Base):
     """The version of the installed schema: one row."""
 
     __tablename__ = "pgq_version"
+    _shown = ("version",)
 
     version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)

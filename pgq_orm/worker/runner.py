@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Coroutine, Mapping, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import UUID, uuid4
@@ -88,7 +88,8 @@ class Runner:
                 life = _Life(
                     self._store, self._registry, self._settings, self._resources, executors, is_first=is_first
                 )
-                await life.run(self._shutdown, self._stop_now)
+                if await life.run(self._shutdown, self._stop_now):
+                    break
                 is_first = False
         finally:
             # not waited for: a thread that cannot be interrupted has lost its lease already
@@ -164,9 +165,10 @@ class _Life:
             Pruner(store=store, retention=settings.log_retention),
         ]
 
-    async def run(self, shutdown: asyncio.Event, stop_now: asyncio.Event) -> None:
+    async def run(self, shutdown: asyncio.Event, stop_now: asyncio.Event) -> bool:
+        """Works until it is asked to end or cut off; answers whether it ended because the queue is drained."""
         if not await self._register(shutdown):
-            return
+            return False
         self._heartbeat.start()
         for part in (self._recorder, self._fetcher, self._wake_ups, *self._upkeep):
             part.start()
@@ -180,8 +182,7 @@ class _Life:
             await _first(shutdown, self._is_cut_off, self._is_drained)
         finally:
             await self._stop(stop_now)
-        if self._is_drained.is_set():
-            shutdown.set()
+        return self._is_drained.is_set()
 
     async def _register(self, shutdown: asyncio.Event) -> bool:
         """Tells that the worker lives; waits for a database that went away since the life before."""
@@ -211,15 +212,15 @@ class _Life:
 
     async def _stop(self, stop_now: asyncio.Event) -> None:
         # In this order: nothing new, then what runs, then what it came to; alive in the database until then.
-        await self._wake_ups.abort()
-        await self._fetcher.stop()
-        for part in self._upkeep:
-            await part.stop()
         if not self._is_cut_off.is_set():
+            await self._wake_ups.abort()
+            await _unless(self._is_cut_off, self._fetcher.stop())
+            for part in self._upkeep:
+                await _unless(self._is_cut_off, part.stop())
             await self._finish_or_interrupt(stop_now)
         if self._is_cut_off.is_set():
-            await self._board.abandon(INTERRUPTION_SECONDS)
-            await self._recorder.abort()
+            await self._give_up()
+        await self._recorder.stop()
         await self._heartbeat.stop()
         try:
             await self._store.run(operations.unregister_worker(self._worker_id))
@@ -232,13 +233,22 @@ class _Life:
         finishing = asyncio.create_task(self._board.finish())
         await _first(stop_now, self._is_cut_off, until=finishing)
         finishing.cancel()
-        if stop_now.is_set() and not self._is_cut_off.is_set():
+        if self._is_cut_off.is_set():
+            return
+        if stop_now.is_set():
             for lease in await self._board.abandon(INTERRUPTION_SECONDS):
                 self._recorder.add(lease)
         while not self._recorder.is_idle and not self._is_cut_off.is_set():
-            self._recorder.wake()
             await _first(self._is_cut_off, timeout=0.01)
-        await self._recorder.stop()
+
+    async def _give_up(self) -> None:
+        """Stops everything before the others may take its jobs: they do so when the lease has run out."""
+        for part in (self._fetcher, self._wake_ups, *self._upkeep):
+            await part.abort()
+        await self._board.abandon(INTERRUPTION_SECONDS)
+        await self._recorder.abort()
+        if not self._recorder.is_idle:
+            logger.error("Outcomes that could not be written are lost, their jobs will run again")
 
     # What the parts tell each other
 
@@ -289,6 +299,11 @@ class _Life:
             ),
             None,
         )
+
+
+async def _unless(event: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
+    """Waits for the work to be done, or for the event."""
+    await _first(event, until=asyncio.create_task(work))
 
 
 async def _first(

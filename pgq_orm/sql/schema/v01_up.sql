@@ -157,7 +157,8 @@ CREATE INDEX pgq_dependency_parent ON pgq_dependency (depends_on)
 CREATE SEQUENCE pgq_wake_seq;
 
 -- Wakes idle workers, whatever inserted the job. NOTIFY takes a lock that serialises commits, so at most one
--- transaction in 20 ms sends it; a worker that has just been woken looks again soon for those that did not.
+-- transaction in 20 ms sends it; a worker that has just found work looks again soon for those that did not.
+-- `SET LOCAL pgq.wake = off` silences a transaction: PREPARE TRANSACTION allows no NOTIFY.
 CREATE FUNCTION pgq_wake() RETURNS trigger
     LANGUAGE plpgsql
     SET search_path FROM CURRENT
@@ -165,7 +166,9 @@ AS $$
 DECLARE
     milliseconds constant bigint := floor(extract(epoch FROM clock_timestamp()) * 1000);
 BEGIN
-    IF (SELECT last_value NOT BETWEEN milliseconds - 20 AND milliseconds FROM pgq_wake_seq) THEN
+    IF current_setting('pgq.wake', true) IS DISTINCT FROM 'off'
+        AND (SELECT last_value NOT BETWEEN milliseconds - 20 AND milliseconds FROM pgq_wake_seq)
+    THEN
         PERFORM setval('pgq_wake_seq', milliseconds);
         PERFORM pg_notify('pgq', '');
     END IF;

@@ -52,14 +52,11 @@ def _require(op: Op, since: int, to: int) -> None:
     found = installed_version(context.connection)
     if found == since:
         return
-    state = {None: "pgq-orm's tables without a version", EMPTY: "no pgq-orm tables"}.get(
-        found, f"pgq-orm's tables in version {found}"
-    )
-    raise SchemaError(
-        f"this revision leads from version {since} to {to}, but the database has {state}: "
-        f"give the revision the version it has to start from, {since=}, "
-        "or run `alembic stamp` if the database is where the revision leads to"
-    )
+    step = f"this revision leads pgq-orm's schema from version {since} to {to}"
+    if found == to:
+        raise SchemaError(f"{step}, where the database is already: mark it as done with `alembic stamp`")
+    state = {None: "tables without a version", EMPTY: "no pgq-orm tables"}.get(found, f"version {found}")
+    raise SchemaError(f"{step}, but the database has {state}: `since` must be the version that is there")
 
 
 def _execute(op: Op, statements: list[str]) -> None:

@@ -1,0 +1,57 @@
+"""Databases: one for each test, gone after it, and how each library spells its address."""
+
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
+
+Driver = Literal["psycopg", "asyncpg"]
+
+
+@contextmanager
+def fresh_database(server_dsn: str, template: str = "template1") -> Iterator[str]:
+    """The DSN of a new database, a copy of `template`, that is dropped afterwards whoever still uses it."""
+    name = f"pgq_test_{uuid.uuid4().hex[:16]}"
+    with psycopg.connect(server_dsn, autocommit=True) as admin:
+        admin.execute(
+            sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template))
+        )
+    try:
+        yield with_database(server_dsn, name)
+    finally:
+        with psycopg.connect(server_dsn, autocommit=True) as admin:
+            admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def with_database(dsn: str, name: str) -> str:
+    """The same server's database `name`."""
+    # Put together by hand: urlunsplit drops the empty authority of postgresql:///name?host=…
+    scheme, address, _, query, _ = urlsplit(dsn)
+    return f"{scheme}://{address}/{name}" + (f"?{query}" if query else "")
+
+
+def database_name(dsn: str) -> str:
+    return urlsplit(dsn).path.removeprefix("/")
+
+
+def sqlalchemy_url(dsn: str, driver: Driver = "psycopg") -> str:
+    return f"postgresql+{driver}://{dsn.partition('://')[2]}"
+
+
+def django_database(dsn: str) -> dict[str, Any]:
+    """The entry of Django's DATABASES."""
+    parts = {key: str(value) for key, value in conninfo_to_dict(dsn).items() if value is not None}
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": parts.pop("dbname", ""),
+        "USER": parts.pop("user", ""),
+        "PASSWORD": parts.pop("password", ""),
+        "HOST": parts.pop("host", ""),
+        "PORT": parts.pop("port", ""),
+        "OPTIONS": parts,
+    }
