@@ -1,0 +1,1 @@
+"""Two applications on one queue, a Django shop and a SQLAlchemy ledger; and the demo that plays their customers."""

@@ -1,0 +1,1 @@
+"""The ledger: a FastAPI application on SQLAlchemy that keeps double-entry books, posted by jobs."""

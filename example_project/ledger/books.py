@@ -1,0 +1,60 @@
+"""Books: posting transfers and drawing balances, in the session that is given."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any, Literal, TypeAlias
+
+from sqlalchemy import func, insert, literal, select
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from example_project.ledger.models import Balance, Entry
+
+AccountName: TypeAlias = Literal["bank", "cards", "sales", "refunds", "supplies"]
+
+
+@dataclass(frozen=True, slots=True)
+class Posting:
+    """What a `post_entry` job carries as its arguments, whichever application enqueued it."""
+
+    transfer_id: str
+    debit: str
+    credit: str
+    amount: int
+    memo: str
+
+    @property
+    def dedupe_key(self) -> str:
+        return f"entry-{self.transfer_id}"
+
+    def as_arguments(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_arguments(cls, arguments: Mapping[str, Any] | None) -> "Posting":
+        return cls(**(arguments or {}))
+
+
+async def post(session: AsyncSession, posting: Posting) -> None:
+    """Posts both sides. Doing so again changes nothing, so the job may run twice."""
+    sides = {posting.debit: posting.amount, posting.credit: -posting.amount}
+    await session.execute(
+        postgresql.insert(Entry).on_conflict_do_nothing(index_elements=[Entry.transfer_id, Entry.account]),
+        [
+            {"transfer_id": posting.transfer_id, "account": account, "amount": amount, "memo": posting.memo}
+            for account, amount in sides.items()
+        ],
+    )
+
+
+async def draw_balance(session: AsyncSession, tick: datetime) -> None:
+    """Writes down what all entries come to: debits and credits, which must be equal."""
+    debits = func.sum(Entry.amount).filter(Entry.amount > 0)
+    credits = -func.sum(Entry.amount).filter(Entry.amount < 0)
+    await session.execute(
+        insert(Balance).from_select(
+            [Balance.tick, Balance.entries, Balance.debits, Balance.credits],
+            select(literal(tick), func.count(Entry.id), func.coalesce(debits, 0), func.coalesce(credits, 0)),
+        )
+    )
