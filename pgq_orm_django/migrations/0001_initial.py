@@ -1,0 +1,259 @@
+"""Schema version 1."""
+
+from django.db import migrations, models
+
+from pgq_orm_django.fields import Reference, TextArrayField, TransactionNow
+from pgq_orm_django.schema import SchemaStep
+
+
+class Migration(migrations.Migration):
+    initial = True
+
+    dependencies = []
+
+    operations = [
+        SchemaStep(
+            to=1,
+            since=0,
+            state_operations=[
+                migrations.CreateModel(
+                    name="Job",
+                    fields=[
+                        ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                        ("lease", models.BigIntegerField(db_default=0, editable=False)),
+                        ("created", models.DateTimeField(db_default=TransactionNow())),
+                        ("updated", models.DateTimeField(db_default=TransactionNow())),
+                        ("execute_after", models.DateTimeField(db_default=TransactionNow())),
+                        ("priority", models.IntegerField(db_default=0)),
+                        ("attempts", models.IntegerField(db_default=0)),
+                        (
+                            "status",
+                            models.TextField(
+                                choices=[("waiting", "waiting"), ("queued", "queued"), ("picked", "picked")],
+                                db_default="queued",
+                            ),
+                        ),
+                        ("queue", models.TextField(db_default="default")),
+                        ("entrypoint", models.TextField()),
+                        ("payload", models.BinaryField(blank=True, null=True)),
+                        ("arguments", models.JSONField(blank=True, null=True)),
+                        ("headers", models.JSONField(blank=True, null=True)),
+                        ("dedupe_key", models.TextField(blank=True, null=True)),
+                        ("max_attempts", models.IntegerField(blank=True, null=True)),
+                        ("worker_id", models.UUIDField(blank=True, null=True)),
+                        ("cancel_requested", models.DateTimeField(blank=True, null=True)),
+                        ("schedule_id", models.BigIntegerField(blank=True, null=True)),
+                        ("workflow_id", models.UUIDField(blank=True, null=True)),
+                        ("concurrency_key", models.TextField(blank=True, null=True)),
+                        ("worker", Reference("pgq_orm_django.worker", "worker_id", related_name="jobs")),
+                        (
+                            "schedule",
+                            Reference("pgq_orm_django.schedule", "schedule_id", related_name="jobs"),
+                        ),
+                    ],
+                    options={
+                        "db_table": "pgq_job",
+                        "required_db_vendor": "postgresql",
+                        "constraints": [
+                            models.CheckConstraint(
+                                condition=models.Q(status__in=["waiting", "queued", "picked"]),
+                                name="pgq_job_status_check",
+                            ),
+                            models.CheckConstraint(
+                                condition=~models.Q(entrypoint=""), name="pgq_job_entrypoint_check"
+                            ),
+                            models.UniqueConstraint(
+                                fields=["dedupe_key"],
+                                condition=models.Q(dedupe_key__isnull=False),
+                                name="pgq_job_dedupe_key",
+                            ),
+                        ],
+                        "indexes": [
+                            models.Index(
+                                fields=["queue", "-priority", "id"],
+                                condition=models.Q(status="queued")
+                                & models.Q(execute_after__lte=models.F("updated")),
+                                name="pgq_job_ready",
+                            ),
+                            models.Index(
+                                fields=["execute_after"],
+                                condition=models.Q(status="queued")
+                                & models.Q(execute_after__gt=models.F("updated")),
+                                name="pgq_job_deferred",
+                            ),
+                            models.Index(
+                                fields=["entrypoint", "worker_id"],
+                                condition=models.Q(status="picked"),
+                                name="pgq_job_picked",
+                            ),
+                            models.Index(
+                                fields=["workflow_id"],
+                                condition=models.Q(workflow_id__isnull=False),
+                                name="pgq_job_workflow",
+                            ),
+                        ],
+                    },
+                ),
+                migrations.CreateModel(
+                    name="Log",
+                    fields=[
+                        ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                        ("job_id", models.BigIntegerField()),
+                        ("created", models.DateTimeField(db_default=TransactionNow())),
+                        ("enqueued", models.DateTimeField()),
+                        ("execute_after", models.DateTimeField()),
+                        ("started", models.DateTimeField(blank=True, null=True)),
+                        ("priority", models.IntegerField()),
+                        ("attempt", models.IntegerField()),
+                        ("retried", models.BooleanField(db_default=False)),
+                        (
+                            "status",
+                            models.TextField(
+                                choices=[
+                                    ("successful", "successful"),
+                                    ("exception", "exception"),
+                                    ("canceled", "canceled"),
+                                ],
+                            ),
+                        ),
+                        ("queue", models.TextField()),
+                        ("entrypoint", models.TextField()),
+                        ("worker_id", models.UUIDField(blank=True, null=True)),
+                        ("duration", models.DurationField(blank=True, null=True)),
+                        ("result", models.JSONField(blank=True, null=True)),
+                        ("error", models.TextField(blank=True, null=True)),
+                        ("traceback", models.TextField(blank=True, null=True)),
+                        ("payload", models.BinaryField(blank=True, null=True)),
+                        ("arguments", models.JSONField(blank=True, null=True)),
+                        ("headers", models.JSONField(blank=True, null=True)),
+                        ("dedupe_key", models.TextField(blank=True, null=True)),
+                        ("max_attempts", models.IntegerField(blank=True, null=True)),
+                        ("schedule_id", models.BigIntegerField(blank=True, null=True)),
+                        ("workflow_id", models.UUIDField(blank=True, null=True)),
+                        ("concurrency_key", models.TextField(blank=True, null=True)),
+                        ("job", Reference("pgq_orm_django.job", "job_id", related_name="logs")),
+                        ("worker", Reference("pgq_orm_django.worker", "worker_id", related_name="logs")),
+                        (
+                            "schedule",
+                            Reference("pgq_orm_django.schedule", "schedule_id", related_name="logs"),
+                        ),
+                    ],
+                    options={
+                        "db_table": "pgq_log",
+                        "verbose_name": "log row",
+                        "required_db_vendor": "postgresql",
+                        "constraints": [
+                            models.CheckConstraint(
+                                condition=models.Q(status__in=["successful", "exception", "canceled"]),
+                                name="pgq_log_status_check",
+                            ),
+                        ],
+                        "indexes": [
+                            models.Index(fields=["job_id"], name="pgq_log_job"),
+                            models.Index(
+                                fields=["id"],
+                                condition=models.Q(status="exception") & models.Q(retried=False),
+                                name="pgq_log_failed",
+                            ),
+                            models.Index(
+                                fields=["workflow_id"],
+                                condition=models.Q(workflow_id__isnull=False),
+                                name="pgq_log_workflow",
+                            ),
+                        ],
+                    },
+                ),
+                migrations.CreateModel(
+                    name="Schedule",
+                    fields=[
+                        ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                        ("created", models.DateTimeField(db_default=TransactionNow())),
+                        ("updated", models.DateTimeField(db_default=TransactionNow())),
+                        ("next_run", models.DateTimeField()),
+                        ("last_run", models.DateTimeField(blank=True, null=True)),
+                        ("priority", models.IntegerField(db_default=0)),
+                        ("paused", models.BooleanField(db_default=False)),
+                        ("entrypoint", models.TextField()),
+                        ("expression", models.TextField()),
+                        ("timezone", models.TextField(db_default="UTC")),
+                        ("catch_up", models.TextField(db_default="latest")),
+                        ("queue", models.TextField(db_default="default")),
+                        ("payload", models.BinaryField(blank=True, null=True)),
+                        ("arguments", models.JSONField(blank=True, null=True)),
+                        ("headers", models.JSONField(blank=True, null=True)),
+                    ],
+                    options={
+                        "db_table": "pgq_schedule",
+                        "required_db_vendor": "postgresql",
+                        "constraints": [
+                            models.UniqueConstraint(
+                                fields=["entrypoint", "expression"], name="pgq_schedule_key"
+                            ),
+                            models.CheckConstraint(
+                                condition=models.Q(catch_up__in=["latest", "all", "none"]),
+                                name="pgq_schedule_catch_up_check",
+                            ),
+                        ],
+                    },
+                ),
+                migrations.CreateModel(
+                    name="Worker",
+                    fields=[
+                        ("id", models.UUIDField(primary_key=True, serialize=False)),
+                        ("created", models.DateTimeField(db_default=TransactionNow())),
+                        ("heartbeat", models.DateTimeField(db_default=TransactionNow())),
+                        ("lease_seconds", models.FloatField()),
+                        ("pid", models.IntegerField()),
+                        ("hostname", models.TextField()),
+                        ("queues", TextArrayField()),
+                        ("entrypoints", TextArrayField()),
+                    ],
+                    options={"db_table": "pgq_worker", "required_db_vendor": "postgresql"},
+                ),
+                migrations.CreateModel(
+                    name="Dependency",
+                    fields=[
+                        (
+                            "pk",
+                            models.CompositePrimaryKey(
+                                "job_id",
+                                "depends_on",
+                                blank=True,
+                                editable=False,
+                                primary_key=True,
+                                serialize=False,
+                            ),
+                        ),
+                        ("job_id", models.BigIntegerField()),
+                        ("depends_on", models.BigIntegerField()),
+                        ("on_failure", models.TextField(db_default="cancel")),
+                        ("outcome", models.TextField(blank=True, null=True)),
+                        ("job", Reference("pgq_orm_django.job", "job_id", related_name="dependencies")),
+                        ("parent", Reference("pgq_orm_django.job", "depends_on", related_name="dependents")),
+                    ],
+                    options={
+                        "db_table": "pgq_dependency",
+                        "verbose_name_plural": "dependencies",
+                        "required_db_vendor": "postgresql",
+                        "constraints": [
+                            models.CheckConstraint(
+                                condition=models.Q(on_failure__in=["cancel", "ignore", "wait"]),
+                                name="pgq_dependency_on_failure_check",
+                            ),
+                            models.CheckConstraint(
+                                condition=models.Q(outcome__in=["successful", "exception", "canceled"]),
+                                name="pgq_dependency_outcome_check",
+                            ),
+                        ],
+                        "indexes": [
+                            models.Index(
+                                fields=["depends_on"],
+                                condition=models.Q(outcome__isnull=True),
+                                name="pgq_dependency_parent",
+                            ),
+                        ],
+                    },
+                ),
+            ],
+        ),
+    ]

@@ -1,0 +1,248 @@
+"""The tables as models. Every default is left to the database; plain SQL and the ORM make the same rows.
+
+The immutable snapshot that a handler is given is `pgq_orm.models.Job`.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.db import models
+from django.db.models import CheckConstraint, F, Index, Q, UniqueConstraint
+
+from pgq_orm.statuses import JobStatus, LogStatus
+from pgq_orm_django.fields import Reference, TextArrayField, TransactionNow
+from pgq_orm_django.querysets import JobQuerySet, LogQuerySet, ScheduleQuerySet, WorkerQuerySet
+
+
+class Job(models.Model):
+    """A job that is still to be done. Once done it leaves this table, and its attempts are found in `Log`."""
+
+    id = models.BigAutoField(primary_key=True)
+    lease = models.BigIntegerField(db_default=0, editable=False)
+    created = models.DateTimeField(db_default=TransactionNow())
+    updated = models.DateTimeField(db_default=TransactionNow())
+    execute_after = models.DateTimeField(db_default=TransactionNow())
+    priority = models.IntegerField(db_default=0)
+    attempts = models.IntegerField(db_default=0)
+    status = models.TextField(
+        choices=[(status.value, status.value) for status in JobStatus], db_default=JobStatus.QUEUED.value
+    )
+    queue = models.TextField(db_default="default")
+    entrypoint = models.TextField()
+    payload = models.BinaryField(null=True, blank=True)
+    arguments = models.JSONField(null=True, blank=True)
+    headers = models.JSONField(null=True, blank=True)
+    dedupe_key = models.TextField(null=True, blank=True)
+    max_attempts = models.IntegerField(null=True, blank=True)
+    worker_id = models.UUIDField(null=True, blank=True)
+    cancel_requested = models.DateTimeField(null=True, blank=True)
+    schedule_id = models.BigIntegerField(null=True, blank=True)
+    workflow_id = models.UUIDField(null=True, blank=True)
+    concurrency_key = models.TextField(null=True, blank=True)
+
+    worker = Reference("Worker", "worker_id", related_name="jobs")
+    schedule = Reference("Schedule", "schedule_id", related_name="jobs")
+
+    objects = JobQuerySet.as_manager()
+
+    ENQUEUER_FIELDS = frozenset(
+        {
+            "execute_after",
+            "priority",
+            "queue",
+            "entrypoint",
+            "payload",
+            "arguments",
+            "headers",
+            "dedupe_key",
+            "max_attempts",
+            "workflow_id",
+            "concurrency_key",
+        }
+    )
+
+    class Meta:
+        db_table = "pgq_job"
+        required_db_vendor = "postgresql"
+        constraints = [
+            CheckConstraint(
+                condition=Q(status__in=[status.value for status in JobStatus]), name="pgq_job_status_check"
+            ),
+            CheckConstraint(condition=~Q(entrypoint=""), name="pgq_job_entrypoint_check"),
+            UniqueConstraint(
+                fields=["dedupe_key"], condition=Q(dedupe_key__isnull=False), name="pgq_job_dedupe_key"
+            ),
+        ]
+        indexes = [
+            Index(
+                fields=["queue", "-priority", "id"],
+                condition=Q(status="queued") & Q(execute_after__lte=F("updated")),
+                name="pgq_job_ready",
+            ),
+            Index(
+                fields=["execute_after"],
+                condition=Q(status="queued") & Q(execute_after__gt=F("updated")),
+                name="pgq_job_deferred",
+            ),
+            Index(fields=["entrypoint", "worker_id"], condition=Q(status="picked"), name="pgq_job_picked"),
+            Index(fields=["workflow_id"], condition=Q(workflow_id__isnull=False), name="pgq_job_workflow"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.entrypoint} {self.pk}"
+
+    def save(self, *, update_fields: Iterable[str] | None = None, **options: Any) -> None:
+        """Adds the job, or changes the columns that are the enqueuer's.
+
+        The worker's columns are left alone unless `update_fields` names them: the job may have been picked since it
+        was read, and its lease must not be turned back. A job that is done by now raises DatabaseError, rather than
+        being added a second time.
+        """
+        if update_fields is None and not self._state.adding:
+            update_fields = self.ENQUEUER_FIELDS - self.get_deferred_fields()
+        super().save(update_fields=update_fields, **options)
+
+
+class Log(models.Model):
+    """An attempt that has ended. A job that was tried three times has three rows, the last with `retried` false."""
+
+    id = models.BigAutoField(primary_key=True)
+    job_id = models.BigIntegerField()
+    created = models.DateTimeField(db_default=TransactionNow())
+    enqueued = models.DateTimeField()
+    execute_after = models.DateTimeField()
+    started = models.DateTimeField(null=True, blank=True)
+    priority = models.IntegerField()
+    attempt = models.IntegerField()
+    retried = models.BooleanField(db_default=False)
+    status = models.TextField(choices=[(status.value, status.value) for status in LogStatus])
+    queue = models.TextField()
+    entrypoint = models.TextField()
+    worker_id = models.UUIDField(null=True, blank=True)
+    duration = models.DurationField(null=True, blank=True)
+    result = models.JSONField(null=True, blank=True)
+    error = models.TextField(null=True, blank=True)
+    traceback = models.TextField(null=True, blank=True)
+    payload = models.BinaryField(null=True, blank=True)
+    arguments = models.JSONField(null=True, blank=True)
+    headers = models.JSONField(null=True, blank=True)
+    dedupe_key = models.TextField(null=True, blank=True)
+    max_attempts = models.IntegerField(null=True, blank=True)
+    schedule_id = models.BigIntegerField(null=True, blank=True)
+    workflow_id = models.UUIDField(null=True, blank=True)
+    concurrency_key = models.TextField(null=True, blank=True)
+
+    job = Reference("Job", "job_id", related_name="logs")
+    worker = Reference("Worker", "worker_id", related_name="logs")
+    schedule = Reference("Schedule", "schedule_id", related_name="logs")
+
+    objects = LogQuerySet.as_manager()
+
+    class Meta:
+        db_table = "pgq_log"
+        required_db_vendor = "postgresql"
+        verbose_name = "log row"
+        constraints = [
+            CheckConstraint(
+                condition=Q(status__in=[status.value for status in LogStatus]), name="pgq_log_status_check"
+            ),
+        ]
+        indexes = [
+            Index(fields=["job_id"], name="pgq_log_job"),
+            Index(fields=["id"], condition=Q(status="exception") & Q(retried=False), name="pgq_log_failed"),
+            Index(fields=["workflow_id"], condition=Q(workflow_id__isnull=False), name="pgq_log_workflow"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.entrypoint} {self.job_id}, attempt {self.attempt}: {self.status}"
+
+
+class Schedule(models.Model):
+    """A recurring job: at each tick of its cron expression a job is enqueued."""
+
+    id = models.BigAutoField(primary_key=True)
+    created = models.DateTimeField(db_default=TransactionNow())
+    updated = models.DateTimeField(db_default=TransactionNow())
+    next_run = models.DateTimeField()
+    last_run = models.DateTimeField(null=True, blank=True)
+    priority = models.IntegerField(db_default=0)
+    paused = models.BooleanField(db_default=False)
+    entrypoint = models.TextField()
+    expression = models.TextField()
+    timezone = models.TextField(db_default="UTC")
+    catch_up = models.TextField(db_default="latest")
+    queue = models.TextField(db_default="default")
+    payload = models.BinaryField(null=True, blank=True)
+    arguments = models.JSONField(null=True, blank=True)
+    headers = models.JSONField(null=True, blank=True)
+
+    objects = ScheduleQuerySet.as_manager()
+
+    class Meta:
+        db_table = "pgq_schedule"
+        required_db_vendor = "postgresql"
+        constraints = [
+            UniqueConstraint(fields=["entrypoint", "expression"], name="pgq_schedule_key"),
+            CheckConstraint(
+                condition=Q(catch_up__in=["latest", "all", "none"]), name="pgq_schedule_catch_up_check"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.entrypoint} at {self.expression}"
+
+
+class Worker(models.Model):
+    """A running worker process."""
+
+    id = models.UUIDField(primary_key=True)
+    created = models.DateTimeField(db_default=TransactionNow())
+    heartbeat = models.DateTimeField(db_default=TransactionNow())
+    lease_seconds = models.FloatField()
+    pid = models.IntegerField()
+    hostname = models.TextField()
+    queues = TextArrayField()
+    entrypoints = TextArrayField()
+
+    objects = WorkerQuerySet.as_manager()
+
+    class Meta:
+        db_table = "pgq_worker"
+        required_db_vendor = "postgresql"
+
+    def __str__(self) -> str:
+        return f"{self.pid} on {self.hostname}"
+
+
+class Dependency(models.Model):
+    """An edge of a workflow: the job waits until the parent has ended."""
+
+    pk = models.CompositePrimaryKey("job_id", "depends_on")
+    job_id = models.BigIntegerField()
+    depends_on = models.BigIntegerField()
+    on_failure = models.TextField(db_default="cancel")
+    outcome = models.TextField(null=True, blank=True)
+
+    job = Reference("Job", "job_id", related_name="dependencies")
+    parent = Reference("Job", "depends_on", related_name="dependents")
+
+    class Meta:
+        db_table = "pgq_dependency"
+        required_db_vendor = "postgresql"
+        verbose_name_plural = "dependencies"
+        constraints = [
+            CheckConstraint(
+                condition=Q(on_failure__in=["cancel", "ignore", "wait"]),
+                name="pgq_dependency_on_failure_check",
+            ),
+            CheckConstraint(
+                condition=Q(outcome__in=[status.value for status in LogStatus]),
+                name="pgq_dependency_outcome_check",
+            ),
+        ]
+        indexes = [
+            Index(fields=["depends_on"], condition=Q(outcome__isnull=True), name="pgq_dependency_parent"),
+        ]
+
+    def __str__(self) -> str:
+        return f"job {self.job_id} after {self.depends_on}"

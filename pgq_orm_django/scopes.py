@@ -1,0 +1,104 @@
+"""Scopes: one thread, and so one connection to each database, for every job that runs; clean before and after it."""
+
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager
+from itertools import chain
+from threading import get_ident
+from typing import Any, ParamSpec, TypeVar
+
+from asgiref.sync import ThreadSensitiveContext
+from django.db import connections, reset_queries
+from django.db.backends.base.base import BaseDatabaseWrapper
+from psycopg.pq import TransactionStatus
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class ConnectionScopes:
+    """Surrounds handlers. They take nothing from here by annotation: the ORM finds its connection by the thread."""
+
+    def __init__(self) -> None:
+        self._idle: list[Slot] = []  # loop thread only
+        # What each thread kept open after its last job; every thread writes its own key
+        self._kept: dict[int, Sequence[BaseDatabaseWrapper]] = {}
+
+    def claims(self, annotation: object) -> bool:
+        return False
+
+    @asynccontextmanager
+    async def in_loop(self, wanted: Mapping[str, object]) -> AsyncIterator[Mapping[str, Any]]:
+        slot = self._idle.pop() if self._idle else Slot()
+        try:
+            async with ThreadSensitiveContext(executor=slot):
+                yield {}
+        finally:
+            slot.leave()
+            self._idle.append(slot)
+
+    @contextmanager
+    def in_thread(self, wanted: Mapping[str, object]) -> Iterator[Mapping[str, Any]]:
+        clean_connections()
+        try:
+            yield {}
+        finally:
+            clean_connections()
+            self._kept[get_ident()] = connections.all(initialized_only=True)
+
+    def close(self) -> None:
+        """Ends the threads that wait for async jobs, and all connections that were kept for further jobs.
+
+        To be called once no job runs any more, and from a thread without a loop, where Django lets connections close.
+        """
+        while self._idle:
+            self._idle.pop().shutdown()
+        for connection in chain.from_iterable(self._kept.values()):
+            connection.inc_thread_sharing()
+            connection.close()
+
+
+class Slot(Executor):
+    """The thread in which one async job at a time does its synchronous work: the ORM's, above all.
+
+    Cleaned before a job's first call and after its last. A job that makes none costs neither thread nor connection.
+    """
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="pgq-handler-slot")
+        self._is_used = False  # loop thread only; since the last job left
+
+    def submit(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        if not self._is_used:
+            self._is_used = True
+            self._thread.submit(clean_connections)
+        return self._thread.submit(call, *args, **kwargs)
+
+    def leave(self) -> None:
+        """Tells that the job has ended."""
+        if self._is_used:
+            self._is_used = False
+            self._thread.submit(clean_connections)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        self._thread.submit(connections.close_all)
+        self._thread.shutdown(wait, cancel_futures=cancel_futures)
+
+
+def clean_connections() -> None:
+    """Closes this thread's connections that are broken, too old or left in the middle of a transaction."""
+    reset_queries()
+    for connection in connections.all(initialized_only=True):
+        if _is_unfit(connection):
+            connection.close()
+            del connections[connection.alias]  # with all that it believes: a block that never ended, for one
+        else:
+            connection.close_if_unusable_or_obsolete()
+
+
+def _is_unfit(connection: BaseDatabaseWrapper) -> bool:
+    """Whether a handler has closed it, or left a transaction open, behind Django's back or in front of it."""
+    driver = connection.connection
+    if driver is None or connection.vendor != "postgresql":
+        return False
+    return bool(driver.closed) or driver.info.transaction_status != TransactionStatus.IDLE

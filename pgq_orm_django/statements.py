@@ -1,0 +1,49 @@
+"""Statements: runs the core's operations on Django's connections, inside whatever transaction is open there."""
+
+from typing import TypeVar
+
+from django.db import ProgrammingError, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+from psycopg.errors import UndefinedTable
+
+from pgq_orm.errors import SchemaError, SessionError
+from pgq_orm.operations import Operation
+
+T = TypeVar("T")
+
+
+def run(operation: Operation[T], using: str) -> T:
+    """Executes an operation on this thread's connection to a database.
+
+    Raises SessionError if that is no PostgreSQL, and SchemaError if it has not been migrated.
+    """
+    connection = connections[using]
+    if connection.vendor != "postgresql":
+        raise SessionError(
+            f"the database {using!r} is {connection.display_name}, and jobs need PostgreSQL: pass using= with the "
+            "alias of a PostgreSQL database, or set it as PGQ['DATABASE']"
+        )
+    return run_on(connection, operation)
+
+
+def run_on(connection: BaseDatabaseWrapper, operation: Operation[T]) -> T:
+    """Executes an operation on a PostgreSQL connection. Raises SchemaError if a table is missing."""
+    with connection.cursor() as cursor:
+        try:
+            cursor.execute(operation.statement.pyformat, operation.params)
+        except ProgrammingError as error:
+            if isinstance(error.__cause__, UndefinedTable):
+                raise SchemaError(missing(connection.alias)) from error
+            raise
+        return operation.read(cursor.fetchall() if cursor.description else ())
+
+
+def missing(using: str) -> str:
+    """The sentence for a database without our tables."""
+    return f"the database {using!r} has no pgq-orm tables; create them: {migrate_command(using)}"
+
+
+def migrate_command(using: str) -> str:
+    """The command that brings a database's schema up to date."""
+    option = "" if using == "default" else f" --database={using}"
+    return f"python manage.py migrate pgq_orm_django{option}"

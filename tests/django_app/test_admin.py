@@ -1,0 +1,151 @@
+"""Admin: pages to read, and one action that asks for a permission."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from pgq_orm_django.admin import BoundedPaginator
+from pgq_orm_django.models import Job, Log, Schedule
+from tests.django_app.factories import a_log, a_schedule, a_worker
+
+pytestmark = pytest.mark.usefixtures("db")
+
+ADMIN = "/admin/pgq_orm_django"
+MODELS = ("job", "log", "schedule", "worker")
+CHOSEN = {"action": "cancel", "index": "0"}
+
+
+@pytest.fixture
+def log_in() -> Callable[..., Client]:
+    def log_in(*permissions: str, **user: Any) -> Client:
+        staff = User.objects.create_user("staff", is_staff=True, **user)
+        staff.user_permissions.set(Permission.objects.filter(codename__in=permissions))
+        client = Client()
+        client.force_login(staff)
+        return client
+
+    return log_in
+
+
+def page_of(client: Client, path: str) -> str:
+    response = client.get(f"{ADMIN}/{path}")
+    assert response.status_code == 200, path
+    return response.content.decode()
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_every_table_has_pages(model: str, log_in: Callable[..., Client]) -> None:
+    client = log_in(is_superuser=True)
+    worker, schedule = a_worker(queues=["default"], entrypoints=["mail"]), a_schedule()
+    job = Job.objects.create(entrypoint="mail", worker=worker, schedule=schedule)
+    row = {"job": job, "log": a_log(), "schedule": schedule, "worker": worker}[model]
+    assert f"/{row.pk}/change/" in page_of(client, f"{model}/")
+    assert "mail" in page_of(client, f"{model}/?q=1") or model in ("schedule", "worker")
+    page_of(client, f"{model}/?q=ma'il")
+    assert 'name="_save"' not in page_of(client, f"{model}/{row.pk}/change/")
+
+
+def test_payload_and_json_can_be_read(log_in: Callable[..., Client]) -> None:
+    client = log_in(is_superuser=True)
+    job = Job.objects.create(entrypoint="mail", payload="for Zoë".encode(), arguments={"to": ["<zoë>"]})
+    page = page_of(client, f"job/{job.pk}/change/")
+    assert "<pre>for Zoë</pre>" in page
+    assert "&lt;zoë&gt;" in page
+    job = Job.objects.create(entrypoint="mail", payload=b"\xff\x00\x01\x02\x03")
+    assert "<pre>ff 00010203</pre>" in page_of(client, f"job/{job.pk}/change/")
+
+
+def test_an_attempt_shows_its_traceback(log_in: Callable[..., Client]) -> None:
+    log = a_log(status="exception", error="ValueError: odd", traceback="Traceback:\n  ValueError: odd")
+    client = log_in(is_superuser=True)
+    assert "<pre>Traceback:\n  ValueError: odd</pre>" in page_of(client, f"log/{log.pk}/change/")
+    assert "ValueError: odd" in page_of(client, "log/")
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("entrypoint=mail", 1),
+        ("queue=slow", 1),
+        ("status__exact=queued", 2),
+        ("q=1", 1),
+        ("q=mail", 1),
+        ("q=key", 1),
+    ],
+)
+def test_jobs_can_be_filtered_and_searched(query: str, expected: int, log_in: Callable[..., Client]) -> None:
+    Job.objects.create(id=1, entrypoint="mail", dedupe_key="a key")
+    Job.objects.create(id=20, entrypoint="sync", queue="slow")
+    client = log_in(is_superuser=True)
+    assert len(re.findall(r"/change/", page_of(client, f"job/?{query}"))) == expected
+
+
+def test_filters_offer_what_workers_serve(log_in: Callable[..., Client]) -> None:
+    a_worker(queues=["slow"], entrypoints=["sync"])
+    page = page_of(log_in(is_superuser=True), "log/")
+    assert "?queue=slow" in page
+    assert "?entrypoint=sync" in page
+
+
+def test_no_list_counts_a_whole_table(log_in: Callable[..., Client]) -> None:
+    client = log_in(is_superuser=True)
+    for model in MODELS:
+        with CaptureQueriesContext(connection) as captured:
+            page_of(client, f"{model}/")
+        counts = [query["sql"] for query in captured if "COUNT(" in query["sql"]]
+        assert counts
+        assert all(f"LIMIT {BoundedPaginator.MOST_ROWS}" in sql for sql in counts), counts
+        assert not [query["sql"] for query in captured if "DISTINCT" in query["sql"]]
+
+
+class TestStaffThatMayOnlyLook:
+    @pytest.fixture
+    def client(self, log_in: Callable[..., Client]) -> Client:
+        return log_in("view_job", "view_log")
+
+    def test_sees_the_pages(self, client: Client) -> None:
+        job = Job.objects.create(entrypoint="mail")
+        assert "mail" in page_of(client, "job/")
+        assert "mail" in page_of(client, f"job/{job.pk}/change/")
+
+    def test_is_not_offered_the_action(self, client: Client) -> None:
+        Job.objects.create(entrypoint="mail")
+        assert "Cancel selected" not in page_of(client, "job/")
+
+    def test_cannot_run_it_either(self, client: Client) -> None:
+        job = Job.objects.create(entrypoint="mail")
+        client.post(f"{ADMIN}/job/", {**CHOSEN, "_selected_action": [job.pk]})
+        assert Job.objects.exists()
+
+    def test_sees_no_other_table(self, client: Client) -> None:
+        assert client.get(f"{ADMIN}/schedule/").status_code == 403
+
+
+@pytest.mark.parametrize("user", [{"is_superuser": True}, {}])
+def test_nobody_adds_edits_or_deletes_rows(user: dict[str, bool], log_in: Callable[..., Client]) -> None:
+    schedule = a_schedule()
+    client = log_in("view_schedule", "add_schedule", "change_schedule", "delete_schedule", **user)
+    assert client.get(f"{ADMIN}/schedule/add/").status_code == 403
+    assert client.post(f"{ADMIN}/schedule/{schedule.pk}/delete/", {"post": "yes"}).status_code == 403
+    assert client.post(f"{ADMIN}/schedule/{schedule.pk}/change/", {"paused": "on"}).status_code == 403
+    assert not Schedule.objects.get().paused
+
+
+def test_staff_that_may_change_jobs_cancels_them(log_in: Callable[..., Client]) -> None:
+    client = log_in("view_job", "change_job")
+    waiting = Job.objects.create(entrypoint="mail")
+    running = Job.objects.create(entrypoint="mail", status="picked", worker=a_worker())
+    spared = Job.objects.create(entrypoint="mail")
+    answer = client.post(
+        f"{ADMIN}/job/", {**CHOSEN, "_selected_action": [waiting.pk, running.pk]}, follow=True
+    )
+    assert "1 canceled, 1 running and asked to stop." in answer.content.decode()
+    assert set(Job.objects.all()) == {running, spared}
+    assert Job.objects.get(pk=running.pk).cancel_requested
+    assert Log.objects.canceled().get().job_id == waiting.pk

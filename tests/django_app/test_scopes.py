@@ -1,0 +1,209 @@
+"""Scopes: what a handler does to its connection stays its own affair."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from asgiref.sync import async_to_sync, sync_to_async
+from django.db import connection, transaction
+
+from pgq_orm.applications import PgQueuer
+from pgq_orm.models import Job
+from pgq_orm.registry import Registry
+from pgq_orm.worker.settings import QueueExecutionMode
+from pgq_orm_django import aenqueue, enqueue, models
+from pgq_orm_django.store import DatabaseStore
+from tests.django_app.shop.models import Order
+from tests.eventually import eventually
+
+pytestmark = pytest.mark.usefixtures("db")
+
+
+def drain(handler: Callable[..., Any], jobs: int = 1, **options: Any) -> None:
+    """Runs so many jobs with the handler, in a worker of this process."""
+    registry = Registry()
+    registry.entrypoint("mail")(handler)
+    enqueue(["mail"] * jobs)
+    pgq = PgQueuer(DatabaseStore("default"), registry=registry)
+    asyncio.run(pgq.run(mode=QueueExecutionMode.drain, **options))
+
+
+def outcomes() -> list[tuple[str, str | None]]:
+    return list(models.Log.objects.order_by("id").values_list("status", "error"))
+
+
+def backend_pid() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        return int(cursor.fetchone()[0])
+
+
+def close_it() -> None:
+    connection.close()
+
+
+def kill_it() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+
+
+def break_its_transaction() -> None:
+    transaction.set_autocommit(False)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1 / 0")
+
+
+def leave_a_transaction_open() -> None:
+    transaction.set_autocommit(False)
+    Order.objects.create(number="never committed")
+
+
+def begin_behind_djangos_back() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("BEGIN")
+    Order.objects.create(number="never committed")
+
+
+MISTREATMENTS = [
+    close_it,
+    kill_it,
+    break_its_transaction,
+    leave_a_transaction_open,
+    begin_behind_djangos_back,
+]
+mistreated = pytest.mark.parametrize("mistreat", MISTREATMENTS, ids=lambda mistreat: mistreat.__name__)
+
+
+@mistreated
+class TestAMistreatedConnection:
+    """The second job runs in the same thread, and must not notice."""
+
+    @pytest.fixture(autouse=True)
+    def _connections_last(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(connection.settings_dict, "CONN_MAX_AGE", 600)
+
+    def test_does_not_harm_the_next_job_of_its_thread(self, mistreat: Callable[[], None]) -> None:
+        threads = []
+
+        def handler(job: Job) -> None:
+            threads.append(threading.get_ident())
+            if len(threads) == 1:
+                mistreat()
+            else:
+                with transaction.atomic():
+                    Order.objects.create(number="second")
+
+        drain(handler, jobs=2, max_concurrent_tasks=1)
+        assert threads[0] == threads[1]
+        self.check(mistreat)
+
+    def test_does_not_harm_the_next_job_of_its_slot(self, mistreat: Callable[[], None]) -> None:
+        threads = []
+
+        def work() -> None:
+            threads.append(threading.get_ident())
+            if len(threads) == 1:
+                mistreat()
+            else:
+                with transaction.atomic():
+                    Order.objects.create(number="second")
+
+        async def handler(job: Job) -> None:
+            await sync_to_async(work)()
+
+        drain(handler, jobs=2, max_concurrent_tasks=1)
+        assert threads[0] == threads[1]
+        self.check(mistreat)
+
+    def check(self, mistreat: Callable[[], None]) -> None:
+        assert [order.number for order in Order.objects.all()] == ["second"]
+        first, second = outcomes()
+        assert first[0] == ("exception" if mistreat in (kill_it, break_its_transaction) else "successful")
+        assert second == ("successful", None)
+
+
+def test_an_async_job_has_one_thread_and_one_connection() -> None:
+    pids = []
+
+    async def handler(job: Job) -> None:
+        pids.append([await sync_to_async(backend_pid)() for _ in range(3)])
+
+    drain(handler)
+    assert len(set(pids[0])) == 1
+
+
+def test_async_jobs_that_run_together_have_connections_of_their_own() -> None:
+    pids = []
+    both_run = asyncio.Barrier(2)
+
+    async def handler(job: Job) -> None:
+        await both_run.wait()
+        pids.append(await sync_to_async(backend_pid)())
+        await both_run.wait()
+
+    drain(handler, jobs=2)
+    assert pids[0] != pids[1]
+
+
+def test_the_orms_async_methods_see_what_the_job_wrote() -> None:
+    async def handler(job: Job) -> None:
+        await Order.objects.acreate(number="one")
+        await aenqueue("mail", queue="next")
+        order = await Order.objects.aget()
+        order.receipts = 1
+        await order.asave()
+
+    drain(handler)
+    assert outcomes() == [("successful", None)]
+    assert Order.objects.get().receipts == 1
+    assert models.Job.objects.get().queue == "next"
+
+
+def test_async_code_within_a_sync_job_shares_its_connection() -> None:
+    pids = []
+
+    async def work() -> None:
+        pids.append(await sync_to_async(backend_pid)())
+
+    def handler(job: Job) -> None:
+        pids.append(backend_pid())
+        async_to_sync(work)()
+
+    drain(handler)
+    assert pids[0] == pids[1]
+
+
+def test_what_a_job_enqueues_in_a_block_that_rolls_back_is_gone() -> None:
+    def handler(job: Job) -> None:
+        with transaction.atomic():
+            enqueue("mail", queue="next")
+            raise ZeroDivisionError("refused")
+
+    drain(handler)
+    assert outcomes() == [("exception", "ZeroDivisionError: refused")]
+    assert not models.Job.objects.exists()
+
+
+def test_a_job_that_needs_no_database_opens_no_connection() -> None:
+    counts = []
+
+    async def handler(job: Job) -> None:
+        counts.append(sum(thread.name.startswith("pgq-handler") for thread in threading.enumerate()))
+
+    drain(handler, jobs=3)
+    assert counts == [0, 0, 0]
+
+
+def test_the_connections_end_with_the_worker() -> None:
+    async def handler(job: Job) -> None:
+        await Order.objects.acount()
+
+    def own_connections() -> int:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()")
+            return int(cursor.fetchone()[0])
+
+    drain(handler, jobs=3)
+    eventually(lambda: own_connections() == 1)
