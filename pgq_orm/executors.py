@@ -76,13 +76,13 @@ class EntrypointExecutor(AbstractEntrypointExecutor):
 
 
 class HandlerExited(Exception):  # noqa: N818 - what happened, not a fault of the worker
-    """A sync handler raised SystemExit or KeyboardInterrupt, which would otherwise end the worker."""
+    """A sync handler raised what a future cannot carry out of its thread, such as SystemExit or StopIteration."""
 
 
 def _catching_exits(call: Callable[[], Any]) -> Any:
     try:
         return call()
-    except (SystemExit, KeyboardInterrupt, GeneratorExit) as error:
+    except (SystemExit, KeyboardInterrupt, GeneratorExit, StopIteration) as error:
         raise HandlerExited(f"the handler raised {type(error).__name__}({error})") from error
 
 
@@ -93,6 +93,8 @@ async def _until_ended(running: "asyncio.Future[Any]") -> Any:
         try:
             await asyncio.shield(running)
         except asyncio.CancelledError as error:
+            if was_cancelled is not None:
+                raise  # for the second time: the loop itself is ending, and the thread is left behind
             was_cancelled = error
         except BaseException:
             break

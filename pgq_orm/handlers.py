@@ -1,5 +1,6 @@
 """Handlers: how a function is called with what its parameters ask for."""
 
+import functools
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -59,16 +60,33 @@ def read_signature(handler: Handler, scopes: Scopes) -> Signature:
 
 def _parameters(handler: Handler) -> list[inspect.Parameter]:
     try:
-        signature = inspect.signature(handler, eval_str=True)
-    except NameError:
-        signature = inspect.signature(handler)  # an annotation that exists for type checkers only
+        signature = inspect.signature(handler)
     except (TypeError, ValueError) as error:
         raise RegistrationError(f"{handler!r} cannot be a handler: {error}") from error
     return [
-        parameter
+        parameter.replace(annotation=_evaluated(parameter.annotation, handler))
         for parameter in signature.parameters.values()
         if parameter.kind not in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     ]
+
+
+def _evaluated(annotation: object, handler: Handler) -> object:
+    """What an annotation stands for; it stays text if that exists for type checkers only."""
+    # One by one, not with eval_str=True: a name that only type checkers know must not hide the other parameters.
+    if not isinstance(annotation, str):
+        return annotation
+    try:
+        evaluated: object = eval(annotation, _namespace(handler))
+    except NameError:
+        return annotation
+    return evaluated
+
+
+def _namespace(handler: Handler) -> dict[str, Any]:
+    while isinstance(handler, functools.partial):
+        handler = handler.func
+    function = inspect.unwrap(handler)
+    return getattr(function, "__globals__", None) or getattr(function.__call__, "__globals__", {})
 
 
 def _name(handler: Handler) -> str:

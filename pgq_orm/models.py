@@ -76,10 +76,12 @@ class Cancellation:
         """Asks the job to stop. Call it from the loop's thread; asking again changes nothing."""
         if not self.cancel_called:
             self.cancel_called = True
-            if self._task is not None:
-                self._interrupted = self._task.cancel("the job was asked to stop")
+            self._interrupt()
 
     def __enter__(self) -> "Cancellation":
+        # a block before this one may have ended by the request already
+        if self.cancel_called and not self._interrupted:
+            self._interrupt()
         return self
 
     def __exit__(
@@ -90,6 +92,10 @@ class Cancellation:
             self._task.uncancel()
             return True
         return False
+
+    def _interrupt(self) -> None:
+        if self._task is not None:
+            self._interrupted = self._task.cancel("the job was asked to stop")
 
 
 @dataclass(frozen=True, slots=True)

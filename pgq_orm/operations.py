@@ -45,10 +45,11 @@ class Operation(Generic[T]):
 
 
 class Added(NamedTuple):
-    """A row that an insert added."""
+    """A row that an insert added or replaced; without an id it is a job that runs and was left alone."""
 
-    id: int
+    id: int | None
     dedupe_key: str | None
+    is_new: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +61,11 @@ class Enqueue:
     on_conflict: OnConflict
 
     def withdrawal(self, added: Sequence[Added]) -> Operation[None] | None:
-        """What takes all of `added` back if some job is missing and none may be: all or nothing."""
-        if self.on_conflict == "skip" or len(added) == len(self.dedupe_keys):
+        """What takes the new rows back if some job is missing and none may be: all or nothing."""
+        new = [row.id for row in added if row.is_new]
+        if self.on_conflict == "skip" or not new or len(added) == len(self.dedupe_keys):
             return None
-        return Operation(statement("withdraw"), {"ids": [row.id for row in added]}, _nothing)
+        return Operation(statement("withdraw"), {"ids": new}, _nothing)
 
     def answer(self, added: Sequence[Added]) -> list[int | None]:
         """The id of each job in the order asked for, None where a duplicate was skipped.
@@ -74,17 +76,21 @@ class Enqueue:
         ids_without_key = iter([row.id for row in added if row.dedupe_key is None])
         answer: list[int | None] = [
             # pop: of two equal keys in one call the first was added, the second is the duplicate
-            next(ids_without_key) if key is None else ids_by_key.pop(key, None)
+            next(ids_without_key, None) if key is None else ids_by_key.pop(key, None)
             for key in self.dedupe_keys
         ]
         if self.on_conflict == "skip" or None not in answer:
             return answer
         missing = [key for key, job_id in zip(self.dedupe_keys, answer, strict=True) if job_id is None]
+        if self.on_conflict == "raise":
+            raise DuplicateJobError(
+                cast(list[str], missing),
+                'pass on_conflict="skip" to leave such jobs out, or "update" to replace the one that waits',
+            )
+        running = list(dict.fromkeys(row.dedupe_key for row in added if row.id is None))
         raise DuplicateJobError(
-            cast(list[str], missing),
-            "a worker has already picked that job, so it can no longer be updated"
-            if self.on_conflict == "update"
-            else 'pass on_conflict="skip" to leave such jobs out, or "update" to replace the one that waits',
+            cast(list[str], running or missing),
+            "a worker has already picked that job, so it can no longer be updated",
         )
 
 
@@ -137,12 +143,16 @@ def enqueue(
         name: _checked(name, value if _is_list(value) else [value] * count) for name, value in columns.items()
     }
     keys = values["dedupe_key"]
+    inserting, claimed = statement("enqueue"), {}
     if on_conflict == "update":
         _refuse_repeated(keys)
-    inserting = statement("enqueue_update" if on_conflict == "update" else "enqueue")
+        inserting = statement("enqueue_update")
+        claimed = {"claimed_keys": [key for key in keys if key is not None]}
     return Enqueue(
         inserts=tuple(
-            Operation(inserting, _enqueue_params(values, slice(start, start + ENQUEUE_BATCH)), _added)
+            Operation(
+                inserting, _enqueue_params(values, slice(start, start + ENQUEUE_BATCH)) | claimed, _added
+            )
             for start in range(0, count, ENQUEUE_BATCH)
         ),
         dedupe_keys=tuple(keys),
@@ -535,7 +545,7 @@ def _ids(rows: Sequence[Row]) -> set[int]:
 
 
 def _added(rows: Sequence[Row]) -> list[Added]:
-    return [Added(row[0], row[1]) for row in rows]
+    return [Added(*row) for row in rows]
 
 
 def _running_by_id(rows: Sequence[Row]) -> dict[int, bool]:
@@ -562,7 +572,8 @@ _STATUS, _ARGUMENTS, _HEADERS = 7, 11, 12  # where pick.sql answers them
 
 
 def _picked(rows: Sequence[Row]) -> list[Job]:
-    return [_picked_job(list(row)) for row in rows]
+    # sorted here: an UPDATE answers in whatever order it found the rows
+    return sorted((_picked_job(list(row)) for row in rows), key=lambda job: (-job.priority, job.id))
 
 
 def _picked_job(values: list[Any]) -> Job:

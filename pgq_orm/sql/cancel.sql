@@ -1,7 +1,8 @@
 -- Cancels jobs: one that no worker has picked ends at once and is logged, a running one is asked to stop.
 -- Answers the ids that were found, and whether each was running.
 WITH wanted AS (
-    SELECT job.id
+    -- The status as it is under the lock: this statement's snapshot may be older, when the job has just been picked.
+    SELECT job.id, job.status
     FROM pgq_job AS job
     WHERE job.id = ANY (CAST(:ids AS bigint[]))
     ORDER BY job.id
@@ -11,13 +12,13 @@ WITH wanted AS (
     SET cancel_requested = now()
     FROM wanted
     WHERE job.id = wanted.id
-        AND job.status = 'picked'
+        AND wanted.status = 'picked'
     RETURNING job.id
 ), ended AS (
     DELETE FROM pgq_job AS job
     USING wanted
     WHERE job.id = wanted.id
-        AND job.status <> 'picked'
+        AND wanted.status <> 'picked'
     RETURNING job.*
 ), logged AS (
     INSERT INTO pgq_log (

@@ -1,41 +1,71 @@
--- Adds jobs, or replaces the job that holds the dedupe_key, if no worker has picked it yet.
--- A picked job is left alone and missing from the answer. Relative delays are added to the database's clock.
-INSERT INTO pgq_job (
-    queue, entrypoint, priority, execute_after, payload, arguments, headers, dedupe_key, max_attempts
+-- Adds jobs, or replaces those that hold the dedupe_keys; all of them or, if a worker has picked one, none.
+-- :claimed_keys are all the keys of a call that takes several statements. Relative delays are added to the database's
+-- clock. Answers the rows added or replaced, in the order given, and which were new; or, without an id, the keys of
+-- the jobs that run.
+WITH running AS (
+    -- looked for without a lock first: it would hold up the worker that wants to finish the job
+    SELECT dedupe_key
+    FROM pgq_job
+    WHERE dedupe_key = ANY (CAST(:claimed_keys AS text[]))
+        AND status = 'picked'
+), held AS MATERIALIZED (
+    -- from here on no worker picks them
+    SELECT dedupe_key, status
+    FROM pgq_job
+    WHERE dedupe_key = ANY (CAST(:claimed_keys AS text[]))
+        AND NOT EXISTS (SELECT FROM running)
+    ORDER BY id
+    FOR UPDATE
+), refused AS (
+    SELECT dedupe_key FROM running
+    UNION ALL
+    SELECT dedupe_key FROM held WHERE status = 'picked'
+), added AS (
+    INSERT INTO pgq_job (
+        queue, entrypoint, priority, execute_after, payload, arguments, headers, dedupe_key, max_attempts
+    )
+    SELECT
+        queue,
+        entrypoint,
+        priority,
+        COALESCE(execute_at, now() + make_interval(secs => delay_seconds)),
+        payload,
+        CAST(arguments AS jsonb),
+        CAST(headers AS jsonb),
+        dedupe_key,
+        max_attempts
+    FROM unnest(
+        CAST(:queues AS text[]),
+        CAST(:entrypoints AS text[]),
+        CAST(:priorities AS integer[]),
+        CAST(:execute_ats AS timestamptz[]),
+        CAST(:delays_seconds AS double precision[]),
+        CAST(:payloads AS bytea[]),
+        CAST(:arguments AS text[]),
+        CAST(:headers AS text[]),
+        CAST(:dedupe_keys AS text[]),
+        CAST(:max_attempts AS integer[])
+    ) AS wanted (
+        queue, entrypoint, priority, execute_at, delay_seconds, payload, arguments, headers, dedupe_key, max_attempts
+    )
+    WHERE NOT EXISTS (SELECT FROM refused)
+    ON CONFLICT (dedupe_key) WHERE dedupe_key IS NOT NULL DO UPDATE
+    SET queue = EXCLUDED.queue,
+        entrypoint = EXCLUDED.entrypoint,
+        priority = EXCLUDED.priority,
+        execute_after = EXCLUDED.execute_after,
+        payload = EXCLUDED.payload,
+        arguments = EXCLUDED.arguments,
+        headers = EXCLUDED.headers,
+        max_attempts = EXCLUDED.max_attempts,
+        updated = now()
+    -- a job that was enqueued and picked since this statement began
+    WHERE pgq_job.status <> 'picked'
+    -- xmax: no transaction has touched a new row before
+    RETURNING id, dedupe_key, xmax = 0 AS is_new
 )
-SELECT
-    queue,
-    entrypoint,
-    priority,
-    COALESCE(execute_at, now() + make_interval(secs => delay_seconds)),
-    payload,
-    CAST(arguments AS jsonb),
-    CAST(headers AS jsonb),
-    dedupe_key,
-    max_attempts
-FROM unnest(
-    CAST(:queues AS text[]),
-    CAST(:entrypoints AS text[]),
-    CAST(:priorities AS integer[]),
-    CAST(:execute_ats AS timestamptz[]),
-    CAST(:delays_seconds AS double precision[]),
-    CAST(:payloads AS bytea[]),
-    CAST(:arguments AS text[]),
-    CAST(:headers AS text[]),
-    CAST(:dedupe_keys AS text[]),
-    CAST(:max_attempts AS integer[])
-) AS wanted (
-    queue, entrypoint, priority, execute_at, delay_seconds, payload, arguments, headers, dedupe_key, max_attempts
-)
-ON CONFLICT (dedupe_key) WHERE dedupe_key IS NOT NULL DO UPDATE
-SET queue = EXCLUDED.queue,
-    entrypoint = EXCLUDED.entrypoint,
-    priority = EXCLUDED.priority,
-    execute_after = EXCLUDED.execute_after,
-    payload = EXCLUDED.payload,
-    arguments = EXCLUDED.arguments,
-    headers = EXCLUDED.headers,
-    max_attempts = EXCLUDED.max_attempts,
-    updated = now()
-WHERE pgq_job.status <> 'picked'
-RETURNING id, dedupe_key;
+SELECT id, dedupe_key, is_new
+FROM added
+UNION ALL
+SELECT NULL, dedupe_key, false
+FROM refused;

@@ -1,5 +1,6 @@
 -- Gives a worker the next jobs of a queue, each under a new lease: highest priority first, then first come.
 -- No job goes to two workers. A worker without a row in pgq_worker (it was declared dead) is given none.
+-- The answer is in no order.
 WITH ready AS (
     SELECT id
     FROM pgq_job
@@ -17,8 +18,8 @@ SET status = 'picked',
     lease = job.lease + 1,
     worker_id = CAST(:worker_id AS uuid),
     updated = now()
-FROM ready
-WHERE job.id = ready.id
+-- Not joined: the planner knows nothing of how few rows are ready, and would read the whole primary key to join them.
+WHERE job.id = ANY (ARRAY (SELECT id FROM ready))
 RETURNING
     job.id,
     job.lease,

@@ -10,11 +10,10 @@ WITH due AS (
     LIMIT CAST(:batch_size AS integer)
     FOR UPDATE SKIP LOCKED
 ), promoted AS (
-    UPDATE pgq_job AS job
+    UPDATE pgq_job
     SET updated = now()
-    FROM due
-    WHERE job.id = due.id
-    RETURNING job.id
+    WHERE id = ANY (ARRAY (SELECT id FROM due))
+    RETURNING id
 )
 SELECT
     CASE

@@ -22,36 +22,40 @@ _JOBS = {"mapper": Job}
 """Which of a session's several databases: the one that Job is bound to."""
 
 
-def run(target: Session | Connection, operation: Operation[T]) -> T:
+def run(target: SyncTarget, operation: Operation[T]) -> T:
     """Executes the operation on the session or connection: in its transaction, which begins if none has."""
+    carrier = target() if isinstance(target, scoped_session) else target
     clause = _clause(operation.statement)
     try:
-        if isinstance(target, Session):
-            result = target.execute(clause, operation.params, bind_arguments=_JOBS)
+        if isinstance(carrier, Session):
+            result = carrier.execute(clause, operation.params, bind_arguments=_JOBS)
         else:
-            result = target.execute(clause, operation.params)
+            result = carrier.execute(clause, operation.params)
         return operation.read(_rows(result))
     except (ResourceClosedError, InvalidRequestError) as error:
         raise _explained(error) from error
 
 
-async def run_async(target: AsyncSession | AsyncConnection, operation: Operation[T]) -> T:
+async def run_async(target: AsyncTarget, operation: Operation[T]) -> T:
     """Executes the operation on the session or connection: in its transaction, which begins if none has."""
+    carrier = target() if isinstance(target, async_scoped_session) else target
     clause = _clause(operation.statement)
     try:
-        if isinstance(target, AsyncSession):
-            result = await target.execute(clause, operation.params, bind_arguments=_JOBS)
+        if isinstance(carrier, AsyncSession):
+            result = await carrier.execute(clause, operation.params, bind_arguments=_JOBS)
         else:
-            result = await target.execute(clause, operation.params)
+            result = await carrier.execute(clause, operation.params)
         return operation.read(_rows(result))
     except (ResourceClosedError, InvalidRequestError) as error:
         raise _explained(error) from error
 
 
-def require_sync(target: object) -> Session | Connection:
-    """The session or connection in `target`. Raises SessionError for anything else."""
+def require_sync(target: object) -> SyncTarget:
+    """The target as it is. Raises SessionError for what carries no transaction, or none of PostgreSQL."""
     if isinstance(target, scoped_session):
-        target = target()
+        # checked now, and asked again at each statement: another thread has another session
+        _require_postgresql(target())
+        return target
     if isinstance(target, Session | Connection):
         _require_postgresql(target)
         return target
@@ -60,10 +64,12 @@ def require_sync(target: object) -> Session | Connection:
     raise SessionError(_wrong_type("SyncQueries", "a Session or a Connection", target, Engine))
 
 
-def require_async(target: object) -> AsyncSession | AsyncConnection:
-    """The session or connection in `target`. Raises SessionError for anything else."""
+def require_async(target: object) -> AsyncTarget:
+    """The target as it is. Raises SessionError for what carries no transaction, or none of PostgreSQL."""
     if isinstance(target, async_scoped_session):
-        target = target()
+        # checked now, and asked again at each statement: another task has another session
+        _require_postgresql(target().sync_session)
+        return target
     if isinstance(target, AsyncSession | AsyncConnection):
         _require_postgresql(
             target.sync_session if isinstance(target, AsyncSession) else target.sync_connection

@@ -6,7 +6,8 @@ pool, so that handlers that exhaust theirs do not keep the worker from writing w
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from sqlalchemy import Engine, Pool, QueuePool, event
@@ -26,6 +27,9 @@ T = TypeVar("T")
 
 POOL_SIZE = 3
 """Fetching, recording and upkeep at the same time."""
+REPLY_SECONDS = STATEMENT_SECONDS + 5
+"""The client's own limit: a connection that went dumb never delivers what the server says at its."""
+CLOSE_SECONDS = 5.0
 
 
 def open_store(connection: object) -> Store:
@@ -52,15 +56,16 @@ class AsyncEngineStore:
         self.listener = EngineListener(self._engine)
 
     async def run(self, operation: Operation[T]) -> T:
-        # The client's limit too: a connection that went dumb never delivers the server's.
-        async with asyncio.timeout(STATEMENT_SECONDS + 5), AsyncSession(self._engine) as session:
+        async with asyncio.timeout(REPLY_SECONDS), AsyncSession(self._engine) as session:
             return await run_async(session, operation)
 
     def sibling(self) -> "AsyncEngineStore":
         return AsyncEngineStore(self._application)
 
     async def close(self) -> None:
-        await self._engine.dispose()
+        with suppress(TimeoutError):  # whatever does not even close is left behind
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self._engine.dispose()
 
 
 class EngineStore:
@@ -70,24 +75,43 @@ class EngineStore:
 
     def __init__(self, engine: Engine) -> None:
         self._application = engine
-        self._engine = _bookkeeping(engine, QueuePool)
-        self._threads = ThreadPoolExecutor(POOL_SIZE, thread_name_prefix="pgq-store")
         self.scopes = EngineScopes(engine)
-        self.listener = EngineListener(self._engine)
+        self._open()
 
     async def run(self, operation: Operation[T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self._run, operation)
-
-    def _run(self, operation: Operation[T]) -> T:
-        with Session(self._engine) as session:
-            return run(session, operation)
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(REPLY_SECONDS):
+                return await loop.run_in_executor(self._threads, _run, self._engine, operation)
+        except (TimeoutError, asyncio.CancelledError):
+            # Nobody can interrupt the thread, and its connection may be dumb: both are left behind.
+            self._start_afresh()
+            raise
 
     def sibling(self) -> "EngineStore":
         return EngineStore(self._application)
 
     async def close(self) -> None:
-        await asyncio.get_running_loop().run_in_executor(self._threads, self._engine.dispose)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await asyncio.wrap_future(self._start_afresh())
+
+    def _open(self) -> None:
+        self._engine = _bookkeeping(self._application, QueuePool)
+        self._threads = ThreadPoolExecutor(POOL_SIZE, thread_name_prefix="pgq-store")
+        self.listener = EngineListener(self._engine)
+
+    def _start_afresh(self) -> "Future[None]":
+        """Goes on with new threads and connections; answers the end of the old ones."""
+        closing = self._threads.submit(self._engine.dispose)
         self._threads.shutdown(wait=False)
+        self._open()
+        return closing
+
+
+def _run(engine: Engine, operation: Operation[T]) -> T:
+    with Session(engine) as session:
+        return run(session, operation)
 
 
 def _bookkeeping(engine: Engine, pool_class: Callable[..., Pool]) -> Engine:

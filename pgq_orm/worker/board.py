@@ -6,6 +6,7 @@ import time
 import traceback
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeAlias
 
 from pgq_orm.executors import AbstractEntrypointExecutor
@@ -26,7 +27,12 @@ TRACEBACK_CHARACTERS = 20_000
 class _Attempt:
     job: Job
     cancellation: Cancellation
-    task: "asyncio.Task[None] | None" = None
+    task: "asyncio.Task[Ended] | None" = None
+
+    @property
+    def lease(self) -> Lease:
+        """What it runs under. A job may run here twice, when its first lease is lost and its handler goes on."""
+        return Lease(self.job.id, self.job.lease)
 
 
 class Board:
@@ -50,7 +56,7 @@ class Board:
         self._find_schedule = find_schedule
         self._record = record
         self._on_free = on_free
-        self._running: dict[int, _Attempt] = {}  # loop thread only
+        self._running: dict[Lease, _Attempt] = {}  # loop thread only
         self._is_abandoned = False
 
     @property
@@ -64,17 +70,21 @@ class Board:
         return not self._running
 
     def start(self, jobs: list[Job]) -> None:
-        """Starts an attempt for each job, in order."""
+        """Starts an attempt for each job, in order; gives them back once abandoned."""
         for job in jobs:
             attempt = _Attempt(job, Cancellation())
-            self._running[job.id] = attempt
-            attempt.task = asyncio.create_task(self._run(attempt))
+            if self._is_abandoned:
+                self._record(attempt.lease)
+                continue
+            self._running[attempt.lease] = attempt
+            attempt.task = asyncio.create_task(self._attempt(attempt), name=f"pgq-handler of job {job.id}")
+            attempt.task.add_done_callback(partial(self._end, attempt))
             attempt.cancellation.attach(attempt.task)
 
     def cancel(self, job_id: int, lease: int) -> None:
         """Asks a running attempt to stop. Its slot stays taken until the handler has really ended."""
-        attempt = self._running.get(job_id)
-        if attempt is not None and attempt.job.lease == lease:
+        attempt = self._running.get(Lease(job_id, lease))
+        if attempt is not None:
             logger.info("Canceling job %d", job_id, extra={"job_id": job_id})
             attempt.cancellation.cancel()
 
@@ -98,16 +108,14 @@ class Board:
             _, unstoppable = await asyncio.wait(tasks, timeout=grace_seconds)
             if unstoppable:
                 logger.warning("Leaving %d handlers behind that cannot be interrupted", len(unstoppable))
-        return [Lease(attempt.job.id, attempt.job.lease) for attempt in interrupted]
+        return [attempt.lease for attempt in interrupted]
 
-    async def _run(self, attempt: _Attempt) -> None:
-        try:
-            ended = await self._attempt(attempt)
-            if not self._is_abandoned:
-                self._record(ended)
-        finally:
-            self._running.pop(attempt.job.id, None)
-            self._on_free()
+    def _end(self, attempt: _Attempt, task: "asyncio.Task[Ended]") -> None:
+        # A callback, because a task that is cancelled before its first step never runs a line of its own.
+        del self._running[attempt.lease]
+        if not self._is_abandoned:
+            self._record(attempt.lease if task.cancelled() else task.result())
+        self._on_free()
 
     async def _attempt(self, attempt: _Attempt) -> Ended:
         job = attempt.job
@@ -119,6 +127,8 @@ class Board:
             result = await self._executors[job.entrypoint].execute(job, context)
         except BaseException as error:
             # of any kind: SystemExit in a handler is its outcome, not the end of the worker
+            if _is_loop_ending(error, attempt):
+                raise
             return self._failed(attempt, error, wait_seconds, time.monotonic() - started)
         duration = time.monotonic() - started
         if attempt.cancellation.cancel_called:
@@ -145,12 +155,22 @@ class Board:
         return Outcome(job.id, job.lease, LogStatus.EXCEPTION, wait, duration, None, _one_line(error), trace)
 
 
+def _is_loop_ending(error: BaseException, attempt: _Attempt) -> bool:
+    """Whether somebody else than us cancelled the attempt's task, and not the handler something of its own."""
+    return (
+        isinstance(error, asyncio.CancelledError)
+        and not attempt.cancellation.cancel_called
+        and attempt.task is not None
+        and attempt.task.cancelling() > 0
+    )
+
+
 def _result(job: Job, value: object) -> str | None:
     if value is None:
         return None
     try:
         return dump_json(value)
-    except ValueError as error:
+    except Exception as error:  # ValueError, or whatever a class of the handler's own raises
         logger.debug("Job %d (%s): its result is not kept, it is no JSON: %s", job.id, job.entrypoint, error)
         return None
 
@@ -158,7 +178,7 @@ def _result(job: Job, value: object) -> str | None:
 def _one_line(error: BaseException) -> str:
     try:
         text = f"{type(error).__name__}: {error}"
-    except Exception:  # an exception whose own __str__ fails
+    except BaseException:  # an exception whose own __str__ fails
         text = type(error).__name__
     return _clean(text)[:1000]
 

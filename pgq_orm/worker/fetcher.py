@@ -1,6 +1,7 @@
 """Fetcher: picks jobs when there is room for them, as soon as they are due."""
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Sequence
 from uuid import UUID
@@ -13,6 +14,8 @@ from pgq_orm.worker.service import NEVER, Service
 LOOK_AGAIN_SECONDS = 0.02
 """How soon after finding work the fetcher looks again: wake-ups are thinned out to one in 20 ms."""
 LOOK_AGAIN_FACTOR = 3
+ECHO_SECONDS = 0.05
+"""How long after a wake-up others may still enqueue without one of their own, and commit."""
 LINGER_SECONDS = 0.001
 """How long to let more slots get free when few are: picking one at a time costs the most."""
 PROMOTE_BATCH = 1000
@@ -49,11 +52,13 @@ class Fetcher(Service):
         self._look_again_seconds = poll_seconds
         self._next_due = 0.0  # monotonic; when the next deferred job is due, as far as we know
         self._is_deferral_possible = True
+        self._quiet_at = 0.0  # monotonic; when the last wake-up's echo is over
         self._is_starved = False
 
     def expect_deferred(self) -> None:
         """Somebody enqueued: among the jobs may be a deferred one that is due earlier than we know."""
         self._is_deferral_possible = True
+        self._quiet_at = time.monotonic() + ECHO_SECONDS
         self.wake()
 
     def expect_due(self, delay_seconds: float) -> None:
@@ -101,9 +106,17 @@ class Fetcher(Service):
         return len(jobs)
 
     async def _promote(self) -> None:
-        self._is_deferral_possible = False
-        seconds = await self._store.run(operations.promote(PROMOTE_BATCH))
-        self._next_due = time.monotonic() + (self._poll_seconds if seconds is None else max(seconds, 0.0))
+        # Lowered before asking, and only by a question that comes after the last wake-up's echo.
+        self._is_deferral_possible = time.monotonic() < self._quiet_at
+        self._next_due = math.inf  # a retry that is announced while we ask must survive the answer
+        try:
+            seconds = await self._store.run(operations.promote(PROMOTE_BATCH))
+        except BaseException:
+            self._next_due = 0.0
+            raise
+        # Never later than the next poll: an earlier one may be enqueued without our hearing of it.
+        wait = self._poll_seconds if seconds is None else min(max(seconds, 0.0), self._poll_seconds)
+        self._next_due = min(self._next_due, time.monotonic() + wait)
 
     def _next_queues(self) -> list[str]:
         """Every queue once; another one comes first each time, so that none starves the others."""
@@ -111,6 +124,9 @@ class Fetcher(Service):
         return self._queues.copy()
 
     def _delay(self) -> float:
-        delay = min(self._look_again_seconds, self._next_due - time.monotonic())
+        now = time.monotonic()
+        delay = min(self._look_again_seconds, self._next_due - now)
         self._look_again_seconds = min(self._look_again_seconds * LOOK_AGAIN_FACTOR, self._poll_seconds)
+        if self._is_deferral_possible:
+            delay = min(delay, self._quiet_at - now)
         return max(0.0, delay)

@@ -7,7 +7,6 @@ nor one that exhausts its pool makes others believe that the worker died.
 import asyncio
 import logging
 import threading
-import time
 from collections.abc import Callable
 from uuid import UUID
 
@@ -22,6 +21,8 @@ logger = logging.getLogger(__name__)
 BEATS_PER_LEASE = 3
 CUT_OFF_SHARE = 2 / 3
 """Without an answer for this share of lease_seconds the worker gives up, before the others may take its jobs."""
+STOP_SECONDS = 5.0
+"""How long to wait for the thread at the end; a connection that went dumb may hold it for longer."""
 
 
 class Heartbeat:
@@ -50,13 +51,12 @@ class Heartbeat:
         self._woken: asyncio.Event | None = None
         self._is_stopping = False
         self._thread: threading.Thread | None = None
+        self._alarm: asyncio.TimerHandle | None = None  # our thread only
 
     def start(self) -> None:
         """Starts the thread. The worker has just been registered, which counts as the first beat."""
         self._home = asyncio.get_running_loop()
-        self._thread = threading.Thread(
-            target=lambda: asyncio.run(self._beat_until_stopped()), name="pgq-heartbeat", daemon=True
-        )
+        self._thread = threading.Thread(target=self._live, name="pgq-heartbeat", daemon=True)
         self._thread.start()
 
     def beat_soon(self) -> None:
@@ -67,51 +67,76 @@ class Heartbeat:
 
     async def stop(self) -> None:
         """Ends the thread after the beat that is under way."""
+        self.forsake()
+        if self._thread is not None:
+            await asyncio.to_thread(self._thread.join, STOP_SECONDS)
+
+    def forsake(self) -> None:
+        """Beats no more, without waiting for the thread's end: whoever cannot stop in order must not seem alive."""
         self._is_stopping = True
         self.beat_soon()
-        if self._thread is not None:
-            await asyncio.to_thread(self._thread.join)
+
+    def _live(self) -> None:
+        try:
+            asyncio.run(self._beat_until_stopped())
+        except Exception as error:
+            logger.exception("Heartbeat ended")
+            self._cut_off(f"its heartbeat ended: {error!r}")
 
     async def _beat_until_stopped(self) -> None:
         self._loop, self._woken = asyncio.get_running_loop(), asyncio.Event()
         interval = self._lease_seconds / BEATS_PER_LEASE
+        # What a beat says of the leases must not be older than a pick that it takes for lost.
+        longest = min(interval, self._unheld_seconds / 2)
         backoff = Backoff()
         store = self._store.sibling()
-        answered = time.monotonic()
         failures = 0
         delay = interval
+        self._expect_answer(self._loop.time())
         try:
             while not self._is_stopping:
                 await _wait(self._woken, delay)
                 if self._is_stopping:
                     return
                 self._woken.clear()
-                asked = time.monotonic()
+                asked = self._loop.time()
                 try:
-                    async with asyncio.timeout(interval):
+                    async with asyncio.timeout(longest):
                         await self._beat(store)
                 except Exception as error:
                     failures += 1
                     delay = min(backoff.delay_seconds(failures), interval)
                     logger.warning("Heartbeat failed, next try in %.1f s: %r", delay, error)
                 else:
-                    # when it was asked: the database's clock may have stamped the beat at that moment
-                    answered, failures, delay = asked, 0, interval
-                if time.monotonic() - answered > self._lease_seconds * CUT_OFF_SHARE:
-                    self._call(
-                        self._on_cut_off, f"no heartbeat got through for {time.monotonic() - answered:.0f} s"
-                    )
-                    return
+                    failures, delay = 0, interval
+                    # from when it was asked: the database's clock may have stamped the beat at that moment
+                    self._expect_answer(asked)
         finally:
+            if self._alarm is not None:
+                self._alarm.cancel()
             await store.close()
 
     async def _beat(self, store: Store) -> None:
         beat = operations.beat(self._worker_id, self._leases.snapshot(), unheld_seconds=self._unheld_seconds)
         notices = await store.run(beat)
         if not any(notice.notice == "beaten" for notice in notices):
-            self._call(self._on_cut_off, "the other workers declared this one dead")
+            self._cut_off("the other workers declared this one dead")
         elif len(notices) > 1:
             self._call(self._on_notices, notices)
+
+    def _expect_answer(self, since: float) -> None:
+        """Sets the alarm anew. It rings on time even while a beat hangs, or takes long to give up."""
+        loop = asyncio.get_running_loop()
+        if self._alarm is not None:
+            self._alarm.cancel()
+        patience = self._lease_seconds * CUT_OFF_SHARE
+        self._alarm = loop.call_at(
+            since + patience, self._cut_off, f"no heartbeat got through for {patience:.0f} s"
+        )
+
+    def _cut_off(self, reason: str) -> None:
+        self.forsake()
+        self._call(self._on_cut_off, reason)
 
     def _call(self, callback: Callable[..., None], argument: object) -> None:
         if self._home is not None and not self._home.is_closed():

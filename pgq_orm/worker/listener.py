@@ -21,13 +21,14 @@ class WakeUps(Service):
         self._on_canceled = on_canceled
 
     async def tick(self) -> float:
-        # What was sent before we listened, or while we did not, is found by looking: hence `on_ready`.
         await self._store.listener.listen(on_notice=self._hear, on_ready=self._ready)
         raise ConnectionError("the LISTEN connection ended")
 
     def _ready(self) -> None:
         self._failures = 0  # a connection that lived for hours is no failure in a row with the one before
+        # What was sent before we listened, or while we did not, is found by looking.
         self._on_enqueued()
+        self._on_canceled()
 
     def _hear(self, payload: str) -> None:
         if payload == CANCEL:

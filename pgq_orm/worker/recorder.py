@@ -1,13 +1,14 @@
 """Recorder: writes how attempts ended, many in one statement, and keeps what could not be written."""
 
+import asyncio
 import logging
+import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 from uuid import UUID
 
 from pgq_orm import operations
 from pgq_orm.operations import FailedAttempt, Lease, Operation, Outcome
-from pgq_orm.statuses import LogStatus
 from pgq_orm.store import Store
 from pgq_orm.worker.leases import Leases
 from pgq_orm.worker.service import NEVER, Service
@@ -16,34 +17,50 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 BATCH = 1000
+REFUSED_SECONDS = 60.0
+"""How soon an outcome that the database refuses is tried again."""
 
 
 class Recorder(Service):
     """Collects outcomes and writes them as fast as the database takes them; while it writes, more collect."""
 
     def __init__(
-        self, *, store: Store, worker_id: UUID, leases: Leases, on_delayed: Callable[[float], None]
+        self,
+        *,
+        store: Store,
+        worker_id: UUID,
+        leases: Leases,
+        on_delayed: Callable[[float], None],
+        on_idle: Callable[[], None],
     ) -> None:
         super().__init__()
         self._store = store
         self._worker_id = worker_id
         self._leases = leases
         self._on_delayed = on_delayed
+        self._on_idle = on_idle
         self._pending: list[Outcome | FailedAttempt | Lease] = []
+        self._refused: dict[int, Outcome | FailedAttempt | Lease] = {}
+        self._refused_at = 0.0  # monotonic
+        self.idle = asyncio.Event()
+        """Set while everything is written that can be."""
+        self.idle.set()
 
     @property
-    def is_idle(self) -> bool:
-        """Whether everything is written."""
-        return not self._pending
+    def unwritten(self) -> list[int]:
+        """The jobs whose outcomes are not written."""
+        return [*(ended.id for ended in self._pending), *self._refused]
 
     def add(self, ended: Outcome | FailedAttempt | Lease) -> None:
         """Takes over how an attempt ended; it is written soon."""
         self._pending.append(ended)
+        self.idle.clear()
         self.wake()
 
     async def tick(self) -> float:
-        if not self._pending:
-            return NEVER
+        if self._refused and time.monotonic() >= self._refused_at + REFUSED_SECONDS:
+            self._pending.extend(self._refused.values())
+            self._refused.clear()
         # Taken off only once written: whatever happens in between, the next tick tries again.
         batch = self._pending[:BATCH]
         try:
@@ -52,10 +69,13 @@ class Recorder(Service):
             if self._failures == 0 or not await self._is_reachable():
                 raise
             # The database answers, so it is the batch: one outcome must not hold up the others.
-            for ended in batch:
-                await self._write_alone(ended)
+            await self._write_one_by_one(batch)
         del self._pending[: len(batch)]
-        return 0 if self._pending else NEVER
+        if self._pending:
+            return 0
+        self.idle.set()
+        self._on_idle()
+        return REFUSED_SECONDS if self._refused else NEVER
 
     async def _write(self, batch: list[Outcome | FailedAttempt | Lease]) -> None:
         outcomes = [ended for ended in batch if isinstance(ended, Outcome)]
@@ -86,15 +106,33 @@ class Recorder(Service):
     def _is_held(self, ended: Outcome | FailedAttempt | Lease) -> bool:
         return self._leases.holds(ended.id, ended.lease)
 
+    async def _write_one_by_one(self, batch: list[Outcome | FailedAttempt | Lease]) -> None:
+        for ended in batch:
+            try:
+                await self._write_alone(ended)
+            except Exception:
+                if not await self._is_reachable():
+                    raise
+                logger.exception(
+                    "Outcome of job %d is refused by the database, next try in %.0f s",
+                    ended.id,
+                    REFUSED_SECONDS,
+                    extra={"job_id": ended.id},
+                )
+                self._refused[ended.id] = ended
+                self._refused_at = time.monotonic()
+
     async def _write_alone(self, ended: Outcome | FailedAttempt | Lease) -> None:
         try:
             await self._write([ended])
         except Exception as error:
-            logger.exception(
-                "Outcome of job %d cannot be written as it is", ended.id, extra={"job_id": ended.id}
+            logger.warning(
+                "Outcome of job %d cannot be written as it is: %r",
+                ended.id,
+                error,
+                extra={"job_id": ended.id},
             )
-            reason = f"the outcome could not be written: {type(error).__name__}"
-            await self._write([Outcome(ended.id, ended.lease, LogStatus.EXCEPTION, 0.0, 0.0, None, reason)])
+            await self._write([_without_details(ended, error)])
 
     async def _is_reachable(self) -> bool:
         try:
@@ -102,3 +140,17 @@ class Recorder(Service):
         except Exception:
             return False
         return True
+
+
+def _without_details(
+    ended: Outcome | FailedAttempt | Lease, refusal: Exception
+) -> Outcome | FailedAttempt | Lease:
+    """How the attempt ended, without anything of the handler's making."""
+    reason = f"the details could not be written: {type(refusal).__name__}"
+    match ended:
+        case Outcome():
+            return ended._replace(result=None, error=reason, traceback=None)
+        case FailedAttempt():
+            return ended._replace(error=reason, traceback="")
+        case _:
+            return ended

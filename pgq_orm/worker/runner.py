@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Coroutine, Mapping, MutableMapping
+from collections.abc import Mapping, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import UUID, uuid4
@@ -13,7 +13,7 @@ from pgq_orm import operations
 from pgq_orm.errors import RegistrationError
 from pgq_orm.executors import AbstractEntrypointExecutor, EntrypointExecutorParameters
 from pgq_orm.models import Job, Schedule
-from pgq_orm.operations import FailedAttempt, Lease, Notice, Outcome
+from pgq_orm.operations import FailedAttempt, Lease, Notice, Outcome, ScheduleRow
 from pgq_orm.registry import Registry
 from pgq_orm.store import Store, require_schema
 from pgq_orm.worker.board import Board
@@ -36,6 +36,10 @@ UNHELD_SECONDS = 3 * REPLY_SECONDS
 """How old a pick must be before the heartbeat may say that nobody holds it."""
 INTERRUPTION_SECONDS = 5.0
 """How long an interrupted handler may take to clean up when the worker must end now."""
+LAST_WRITE_SECONDS = 1.0
+"""How long the last try may take to write an outcome, when the worker is to end and the database does not answer."""
+SIGN_OFF_SECONDS = 5.0
+"""How long a worker tries to sign off: if it cannot, its heartbeat grows old."""
 
 
 class Runner:
@@ -114,6 +118,7 @@ class _Life:
         self._settings = settings
         self._entrypoints = sorted(registry.entrypoints)
         self._worker_id: UUID = uuid4()
+        self._is_to_drain = settings.mode is QueueExecutionMode.drain
         self._is_cut_off = asyncio.Event()
         self._is_drained = asyncio.Event()
         self._leases = Leases()
@@ -128,7 +133,11 @@ class _Life:
             on_free=self._slot_freed,
         )
         self._recorder = Recorder(
-            store=store, worker_id=self._worker_id, leases=self._leases, on_delayed=self._expect_due
+            store=store,
+            worker_id=self._worker_id,
+            leases=self._leases,
+            on_delayed=self._expect_due,
+            on_idle=self._recorded,
         )
         self._fetcher = Fetcher(
             store=store,
@@ -155,7 +164,7 @@ class _Life:
             store=store, on_enqueued=self._fetcher.expect_deferred, on_canceled=self._heartbeat.beat_soon
         )
         self._upkeep: list[Service] = [
-            Scheduler(store=store, schedules=registry.schedules.values()),
+            Scheduler(store=store, schedules=registry.schedules.values(), on_fired=self._fetcher.wake),
             Rescuer(
                 store=store,
                 interval_seconds=lease_seconds,
@@ -181,7 +190,10 @@ class _Life:
         try:
             await _first(shutdown, self._is_cut_off, self._is_drained)
         finally:
-            await self._stop(stop_now)
+            try:
+                await self._stop(shutdown, stop_now)
+            finally:
+                self._heartbeat.forsake()
         return self._is_drained.is_set()
 
     async def _register(self, shutdown: asyncio.Event) -> bool:
@@ -210,45 +222,58 @@ class _Life:
                 await _first(shutdown, timeout=delay)
         return False
 
-    async def _stop(self, stop_now: asyncio.Event) -> None:
+    async def _stop(self, shutdown: asyncio.Event, stop_now: asyncio.Event) -> None:
         # In this order: nothing new, then what runs, then what it came to; alive in the database until then.
-        if not self._is_cut_off.is_set():
-            await self._wake_ups.abort()
-            await _unless(self._is_cut_off, self._fetcher.stop())
-            for part in self._upkeep:
-                await _unless(self._is_cut_off, part.stop())
-            await self._finish_or_interrupt(stop_now)
-        if self._is_cut_off.is_set():
-            await self._give_up()
-        await self._recorder.stop()
+        finishing = asyncio.create_task(self._finish())
+        await _first(stop_now, self._is_cut_off, until=finishing)
+        if not finishing.done():
+            finishing.cancel()
+            await self._interrupt()
+        await self._wake_ups.abort()
+        await self._write_outcomes(shutdown)
         await self._heartbeat.stop()
+        await self._sign_off()
+
+    async def _finish(self) -> None:
+        await self._fetcher.stop()
+        for part in self._upkeep:
+            await part.stop()
+        await self._board.finish()
+
+    async def _interrupt(self) -> None:
+        # What runs comes first: if we are cut off the others may have its jobs soon, and our statements may hang.
+        for lease in await self._board.abandon(INTERRUPTION_SECONDS):
+            self._recorder.add(lease)
+        patience = 0 if self._is_cut_off.is_set() else INTERRUPTION_SECONDS
+        await asyncio.gather(*(part.stop(patience) for part in (self._fetcher, *self._upkeep)))
+
+    async def _write_outcomes(self, shutdown: asyncio.Event) -> None:
+        """Waits until it is written what the attempts came to; not for ever, if the worker is to end."""
+        self._recorder.start()  # again, if its loop was cancelled because the event loop is ending
+        self._recorder.wake()
+        while not self._recorder.idle.is_set() and not (shutdown.is_set() and self._is_cut_off.is_set()):
+            awaited = [event for event in (shutdown, self._is_cut_off) if not event.is_set()]
+            await _first(self._recorder.idle, *awaited)
+        await self._recorder.stop(LAST_WRITE_SECONDS)
+        if unwritten := self._recorder.unwritten:
+            logger.error(
+                "What %d jobs came to could not be written; they will be rescued and run again: %s",
+                len(unwritten),
+                ", ".join(map(str, unwritten)),
+            )
+
+    async def _sign_off(self) -> None:
         try:
-            await self._store.run(operations.unregister_worker(self._worker_id))
+            async with asyncio.timeout(SIGN_OFF_SECONDS):
+                # a last beat: gives back what was picked for us in a reply that never arrived
+                await self._store.run(
+                    operations.beat(self._worker_id, self._leases.snapshot(), unheld_seconds=0)
+                )
+                await self._store.run(operations.unregister_worker(self._worker_id))
         except Exception as error:
             logger.warning(
                 "Worker could not sign off, its jobs are rescued when its heartbeat is too old: %r", error
             )
-
-    async def _finish_or_interrupt(self, stop_now: asyncio.Event) -> None:
-        finishing = asyncio.create_task(self._board.finish())
-        await _first(stop_now, self._is_cut_off, until=finishing)
-        finishing.cancel()
-        if self._is_cut_off.is_set():
-            return
-        if stop_now.is_set():
-            for lease in await self._board.abandon(INTERRUPTION_SECONDS):
-                self._recorder.add(lease)
-        while not self._recorder.is_idle and not self._is_cut_off.is_set():
-            await _first(self._is_cut_off, timeout=0.01)
-
-    async def _give_up(self) -> None:
-        """Stops everything before the others may take its jobs: they do so when the lease has run out."""
-        for part in (self._fetcher, self._wake_ups, *self._upkeep):
-            await part.abort()
-        await self._board.abandon(INTERRUPTION_SECONDS)
-        await self._recorder.abort()
-        if not self._recorder.is_idle:
-            logger.error("Outcomes that could not be written are lost, their jobs will run again")
 
     # What the parts tell each other
 
@@ -265,8 +290,12 @@ class _Life:
     def _expect_due(self, delay_seconds: float) -> None:
         self._fetcher.expect_due(delay_seconds)
 
+    def _recorded(self) -> None:
+        if self._is_to_drain and self._board.is_idle:
+            self._fetcher.wake()  # for the look that finds the queue empty
+
     def _queue_empty(self) -> None:
-        if self._settings.mode is QueueExecutionMode.drain and self._board.is_idle and self._recorder.is_idle:
+        if self._is_to_drain and self._board.is_idle and self._recorder.idle.is_set():
             self._is_drained.set()
 
     def _hear(self, notices: list[Notice]) -> None:
@@ -290,7 +319,7 @@ class _Life:
             self._is_cut_off.set()
 
     async def _find_schedule(self, job: Job) -> Schedule | None:
-        rows = await self._store.run(operations.read_schedules([job.entrypoint]))
+        rows = await self._read_schedules(job)
         return next(
             (
                 Schedule(row.id, row.entrypoint, row.expression, row.timezone, row.next_run, row.last_run)
@@ -300,10 +329,19 @@ class _Life:
             None,
         )
 
-
-async def _unless(event: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
-    """Waits for the work to be done, or for the event."""
-    await _first(event, until=asyncio.create_task(work))
+    async def _read_schedules(self, job: Job) -> list[ScheduleRow]:
+        """Reads them however long it takes: a database that is away must not fail the job."""
+        failures = 0
+        while True:
+            try:
+                return await self._store.run(operations.read_schedules([job.entrypoint]))
+            except Exception as error:
+                failures += 1
+                delay = AFTER_FAILURE.delay_seconds(failures)
+                logger.warning(
+                    "Cannot read the schedule of job %d, next try in %.1f s: %r", job.id, delay, error
+                )
+                await asyncio.sleep(delay)
 
 
 async def _first(

@@ -1,7 +1,7 @@
 """Scheduler: fires schedules at their ticks. Needs no leader: firing compares and sets, so a tick fires once."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 
 from pgq_orm import cron, operations
@@ -21,9 +21,12 @@ ON_TIME = timedelta(seconds=5)
 class Scheduler(Service):
     """Registers the schedules that the application declares, and fires them by the database's clock."""
 
-    def __init__(self, *, store: Store, schedules: Iterable[ScheduleEntry]) -> None:
+    def __init__(
+        self, *, store: Store, schedules: Iterable[ScheduleEntry], on_fired: Callable[[], None]
+    ) -> None:
         super().__init__()
         self._store = store
+        self._on_fired = on_fired
         self._schedules = {(entry.entrypoint, entry.expression): entry for entry in schedules}
         self._is_registered = False
 
@@ -63,6 +66,8 @@ class Scheduler(Service):
 
     async def _fire(self, due: list[ScheduleRow]) -> None:
         fired = await self._store.run(operations.fire([_tick(row) for row in due]))
+        if fired:
+            self._on_fired()
         for row in due:
             if row.id in fired:
                 logger.debug(

@@ -12,6 +12,7 @@ from pgq_orm.retries import Backoff
 logger = logging.getLogger(__name__)
 
 AFTER_FAILURE = Backoff(initial=timedelta(seconds=0.2), maximum=timedelta(seconds=15))
+ABORT_SECONDS = 10.0
 NEVER = math.inf
 """A tick's answer that means: not before somebody wakes me."""
 
@@ -34,24 +35,30 @@ class Service(ABC):
         self._woken.set()
 
     def start(self) -> None:
-        """Starts the loop; starting again changes nothing."""
-        if self._task is None:
+        """Starts the loop; starting again changes nothing while it runs."""
+        if self._task is None or self._task.done():
             self._stopping = False
             self._task = asyncio.create_task(self._loop(), name=f"pgq {type(self).__name__}")
 
-    async def stop(self) -> None:
-        """Ends the loop after the tick that is under way; stopping again changes nothing."""
+    async def stop(self, patience_seconds: float | None = None) -> None:
+        """Ends the loop after the tick that is under way, or in its middle if that takes longer than the patience.
+
+        Stopping again changes nothing.
+        """
         self._stopping = True
         self._woken.set()
         if self._task is not None:
-            await asyncio.wait([self._task])
+            _, pending = await asyncio.wait([self._task], timeout=patience_seconds)
+            if pending:
+                await self.abort()
 
     async def abort(self) -> None:
         """Ends the loop in the middle of a tick."""
         self._stopping = True
         if self._task is not None:
             self._task.cancel()
-            await asyncio.wait([self._task])
+            # Not for ever: a connection that went dumb may keep the tick from ending. It is left behind.
+            await asyncio.wait([self._task], timeout=ABORT_SECONDS)
 
     async def _loop(self) -> None:
         while not self._stopping:

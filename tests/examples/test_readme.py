@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import django
 import psycopg
 import pytest
 from alembic.migration import MigrationContext
@@ -40,6 +41,13 @@ def run(*command: str, cwd: Path, **environment: str) -> str:
     return done.stdout
 
 
+def mails_as_files() -> str:
+    backend = "django.core.mail.backends.filebased.EmailBackend"
+    if django.VERSION >= (6, 1):
+        return f"MAILERS = {{'default': {{'BACKEND': {backend!r}, 'OPTIONS': {{'file_path': BASE_DIR / 'mails'}}}}}}\n"
+    return f"EMAIL_BACKEND = {backend!r}\nEMAIL_FILE_PATH = BASE_DIR / 'mails'\n"
+
+
 def rows(dsn: str, query: str) -> list[tuple[Any, ...]]:
     with psycopg.connect(dsn) as connection:
         return connection.execute(query.encode()).fetchall()
@@ -70,8 +78,8 @@ def test_the_django_tour_sends_the_receipt(empty_dsn: str, tmp_path: Path) -> No
     with (tmp_path / "site_" / "settings.py").open("a") as settings:
         settings.write(block("# settings.py"))
         settings.write(f"DATABASES = {{'default': {django_database(empty_dsn)!r}}}\n")
-        settings.write("EMAIL_BACKEND = 'django.core.mail.backends.filebased.EmailBackend'\n")
-        settings.write("EMAIL_FILE_PATH = BASE_DIR / 'mails'\nINSTALLED_APPS += ['shop']\n")
+        settings.write(mails_as_files())
+        settings.write("INSTALLED_APPS += ['shop']\n")
         settings.write("ALLOWED_HOSTS = ['testserver']\n")
     (tmp_path / "shop" / "tasks.py").write_text(block("# shop/tasks.py"))
     (tmp_path / "shop" / "views.py").write_text(block("# shop/views.py"))

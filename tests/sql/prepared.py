@@ -1,0 +1,78 @@
+"""Prepared: statements as the server sees them once a driver has prepared them, and the plans it makes for them."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import psycopg
+from psycopg import sql
+
+from pgq_orm.operations import Operation
+from pgq_orm.sql import Statement
+
+PlanMode = Literal["force_custom_plan", "force_generic_plan"]
+
+PARAMETER = re.compile(r"(?<![:\w]):([a-z_]+)")
+
+
+def parameters(statement: Statement) -> list[str]:
+    """The names of the parameters, each once, in the order in which they come."""
+    return list(dict.fromkeys(PARAMETER.findall(statement.text)))
+
+
+def prepare(connection: psycopg.Connection, statement: Statement) -> list[str]:
+    """Prepares the statement under its own name; answers the types that the server found for its parameters."""
+    numbers = {name: number for number, name in enumerate(parameters(statement), start=1)}
+    numbered = PARAMETER.sub(lambda match: f"${numbers[match[1]]}", statement.text)
+    connection.execute(f"PREPARE {statement.name} AS {numbered}".encode())
+    return connection.execute(
+        "SELECT parameter_types::text[] FROM pg_prepared_statements WHERE name = %s", [statement.name]
+    ).fetchone()[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What the server did to carry a statement out."""
+
+    nodes: list[Mapping[str, Any]]
+
+    @property
+    def blocks(self) -> int:
+        """How many blocks were touched, in memory or on disk."""
+        return self.nodes[0]["Shared Hit Blocks"] + self.nodes[0]["Shared Read Blocks"]
+
+    @property
+    def indexes(self) -> set[str]:
+        return {node["Index Name"] for node in self.nodes if "Index Name" in node}
+
+    @property
+    def sorts(self) -> list[Mapping[str, Any]]:
+        return [node for node in self.nodes if "Sort" in node["Node Type"]]
+
+    @property
+    def tables_read_whole(self) -> set[str]:
+        return {node["Relation Name"] for node in self.nodes if node["Node Type"] == "Seq Scan"}
+
+
+def explain(connection: psycopg.Connection, operation: Operation[Any], mode: PlanMode) -> Plan:
+    """Carries an operation out and takes it back again; answers how it was done."""
+    statement = operation.statement
+    values = [sql.Literal(operation.params[name]) for name in parameters(statement)]
+    with connection.transaction(force_rollback=True):
+        connection.execute("SELECT set_config('plan_cache_mode', %s, true)", [mode])
+        connection.execute("DEALLOCATE ALL")
+        prepare(connection, statement)
+        execute = sql.SQL("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE {}").format(
+            sql.Identifier(statement.name)
+        )
+        if values:
+            execute += sql.SQL("({})").format(sql.SQL(", ").join(values))
+        explained = connection.execute(execute).fetchone()[0]
+    return Plan(list(_walk(explained[0]["Plan"])))
+
+
+def _walk(node: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    yield node
+    for child in node.get("Plans", []):
+        yield from _walk(child)

@@ -1,0 +1,133 @@
+"""Every statement of a worker finds its rows by the index made for them, whatever the planner believes."""
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any, Literal
+from uuid import UUID
+
+import psycopg
+import pytest
+
+from pgq_orm import operations
+from pgq_orm.operations import FailedAttempt, Lease, Operation, Outcome
+from pgq_orm.store import BOOKKEEPING_SETTINGS
+from tests.databases import database_name, fresh_database
+from tests.sql.prepared import PlanMode, explain
+
+Statistics = Literal["no", "stale", "fresh"]
+
+LIVING, DEAD = UUID(int=1), UUID(int=2)
+QUEUED, DEFERRED, PICKED = 20_000, 20_000, 200
+HELD = [Lease(job_id, 1) for job_id in range(1, 101)]
+BACKLOG = f"""
+INSERT INTO pgq_job (id, entrypoint, status, lease, worker_id)
+SELECT number, 'mail', 'picked', 1, CASE WHEN number <= 100 THEN '{LIVING}'::uuid ELSE '{DEAD}'::uuid END
+FROM generate_series(1, {PICKED}) AS number;
+
+INSERT INTO pgq_job (id, entrypoint, priority, execute_after)
+SELECT {PICKED} + number, 'mail', number % 10, now() + CASE WHEN number % 2 = 0 THEN interval '0' ELSE interval '1 day' END
+FROM generate_series(1, {QUEUED + DEFERRED}) AS number;
+
+INSERT INTO pgq_log (job_id, enqueued, execute_after, priority, attempt, status, queue, entrypoint, created)
+SELECT number, now(), now(), 0, 1, 'successful', 'default', 'mail', now() - interval '1 day'
+FROM generate_series(1, 20000) AS number;
+
+INSERT INTO pgq_worker (id, heartbeat, lease_seconds, pid, hostname, queues, entrypoints)
+VALUES
+    ('{LIVING}', now(), 30, 1, 'here', '{{default}}', '{{mail}}'),
+    ('{DEAD}', now() - interval '1 hour', 30, 2, 'there', '{{default}}', '{{mail}}');
+
+INSERT INTO pgq_schedule (id, entrypoint, expression, next_run)
+VALUES (1, 'balance', '@daily', '2026-01-01T00:00Z');
+"""
+
+
+@pytest.fixture(scope="module", params=["no", "stale", "fresh"], ids=lambda statistics: f"{statistics}-statistics")
+def backlog(request: pytest.FixtureRequest, server_dsn: str, template_dsn: str) -> Iterator[str]:
+    """A database full of jobs, with what the planner knows of them."""
+    statistics: Statistics = request.param
+    with fresh_database(server_dsn, template=database_name(template_dsn)) as dsn:
+        with psycopg.connect(dsn, autocommit=True) as connection:
+            for table in ("pgq_job", "pgq_log"):
+                connection.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = off)".encode())
+            if statistics == "stale":
+                connection.execute("ANALYZE")
+            connection.execute(BACKLOG.encode())
+            if statistics == "fresh":
+                connection.execute("ANALYZE")
+        yield dsn
+
+
+@pytest.fixture
+def worker(backlog: str) -> Iterator[psycopg.Connection]:
+    """A connection as a worker's store sets it up."""
+    with psycopg.connect(backlog, autocommit=True) as connection:
+        for name, value in BOOKKEEPING_SETTINGS.items():
+            connection.execute("SELECT set_config(%s, %s, false)", [name, value])
+        yield connection
+
+
+@pytest.fixture(params=["force_custom_plan", "force_generic_plan"])
+def mode(request: pytest.FixtureRequest) -> PlanMode:
+    """For the values at hand, or once for all: drivers that prepare statements come to the second."""
+    return request.param
+
+
+@pytest.mark.parametrize("batch_size", [1, 100])
+def test_a_pick_walks_along_its_index_and_stops(
+    worker: psycopg.Connection, mode: PlanMode, batch_size: int
+) -> None:
+    plan = explain(worker, operations.pick(LIVING, "default", ["mail", "letter"], batch_size), mode)
+    assert plan.indexes >= {"pgq_job_ready", "pgq_job_pkey"}
+    assert not plan.sorts
+    assert not plan.tables_read_whole & {"pgq_job"}
+    # most of it is taking the row out of one index and into another
+    assert plan.blocks < 40 + 25 * batch_size
+
+
+def test_a_pick_of_an_unknown_worker_reads_no_job(worker: psycopg.Connection, mode: PlanMode) -> None:
+    plan = explain(worker, operations.pick(UUID(int=3), "default", ["mail"], 100), mode)
+    assert plan.blocks < 10
+
+
+def test_a_pick_from_an_empty_queue_reads_next_to_nothing(worker: psycopg.Connection, mode: PlanMode) -> None:
+    plan = explain(worker, operations.pick(LIVING, "elsewhere", ["mail"], 100), mode)
+    assert plan.blocks < 20
+
+
+def test_a_promotion_looks_at_what_is_due_and_not_at_what_waits(
+    worker: psycopg.Connection, mode: PlanMode
+) -> None:
+    plan = explain(worker, operations.promote(1000), mode)
+    assert plan.indexes == {"pgq_job_deferred", "pgq_job_pkey"}
+    assert not plan.sorts
+    assert plan.blocks < 20
+
+
+OPERATIONS: dict[str, Callable[[], Operation[Any]]] = {
+    "finish": lambda: operations.finish([Outcome(*held, "successful", 0.0, 0.1) for held in HELD]),
+    "retry": lambda: operations.retry(LIVING, [FailedAttempt(*held, 1.0, 0.1, "E", "T") for held in HELD]),
+    "release": lambda: operations.release(HELD),
+    "beat": lambda: operations.beat(LIVING, HELD, unheld_seconds=30.0),
+    "rescue": lambda: operations.rescue(crash_limit=5, batch_size=1000),
+    "cancel": lambda: operations.cancel([held.id for held in HELD]),
+    "prune": lambda: operations.prune(retention=timedelta(days=30), batch_size=100),
+}
+
+
+@pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS.keys())
+def test_upkeep_touches_the_jobs_it_is_about_and_no_others(
+    worker: psycopg.Connection, mode: PlanMode, operation: Callable[[], Operation[Any]]
+) -> None:
+    plan = explain(worker, operation(), mode)
+    assert not plan.tables_read_whole & {"pgq_job", "pgq_log"}
+    assert plan.blocks < 30 * len(HELD)
+
+
+@pytest.mark.parametrize("name", ["cancel"])
+def test_an_application_with_its_own_settings_does_not_read_the_whole_backlog(
+    backlog: str, mode: PlanMode, name: str
+) -> None:
+    with psycopg.connect(backlog, autocommit=True) as application:
+        plan = explain(application, OPERATIONS[name](), mode)
+    assert not plan.tables_read_whole & {"pgq_job", "pgq_log"}

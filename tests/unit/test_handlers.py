@@ -1,0 +1,187 @@
+"""Handlers: a function is given what its parameters ask for, and nothing is guessed."""
+
+import functools
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pgq_orm.errors import RegistrationError
+from pgq_orm.handlers import Handler, Signature, is_async, read_signature
+from pgq_orm.models import Context, Job, Schedule
+from pgq_orm.statuses import JobStatus
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+JOB = Job(1, 1, NOON, NOON, NOON, 0, 0, JobStatus.PICKED, "default", "mail")
+
+
+class Session:
+    """What a binding would fill in."""
+
+
+class SessionScopes:
+    """A binding whose handlers may ask for a Session, and for nothing else."""
+
+    def claims(self, annotation: object) -> bool:
+        return annotation is Session
+
+    def in_loop(self, wanted: Mapping[str, object]) -> None: ...
+
+    def in_thread(self, wanted: Mapping[str, object]) -> None: ...
+
+
+def read(handler: Handler) -> Signature:
+    return read_signature(handler, SessionScopes())
+
+
+def call(handler: Handler) -> Any:
+    positional, named = read(handler).arguments(JOB, Context(JOB))
+    return handler(*positional, **named)
+
+
+def test_the_first_parameter_is_given_the_job() -> None:
+    assert call(lambda job: job) is JOB
+
+
+def test_the_first_parameter_may_be_annotated() -> None:
+    def handler(job: Job) -> Job:
+        return job
+
+    assert call(handler) is JOB
+
+
+def test_a_handler_may_want_nothing() -> None:
+    assert call(lambda: "done") == "done"
+
+
+def test_a_context_is_found_by_annotation_wherever_it_stands() -> None:
+    def first(context: Context) -> Job:
+        return context.job
+
+    def second(job: Job, context: Context) -> tuple[Job, Job]:
+        return job, context.job
+
+    def by_keyword(job: Job, *, about: Context) -> tuple[Job, Job]:
+        return job, about.job
+
+    assert call(first) is JOB
+    assert call(second) == call(by_keyword) == (JOB, JOB)
+
+
+def test_the_bindings_parameters_are_found_by_annotation() -> None:
+    def handler(job: Job, session: Session, context: Context, other: Session) -> None: ...
+
+    assert read(handler) == Signature(
+        takes_subject=True, context_parameter="context", resources={"session": Session, "other": Session}
+    )
+
+
+def test_a_session_may_come_first() -> None:
+    def handler(session: Session) -> None: ...
+
+    assert read(handler) == Signature(False, None, {"session": Session})
+
+
+def test_annotations_may_be_text() -> None:
+    def handler(job: "Job", context: "Context", session: "Session") -> None: ...
+
+    assert read(handler) == Signature(True, "context", {"session": Session})
+
+
+def test_an_annotation_that_exists_for_type_checkers_only_does_no_harm() -> None:
+    def handler(job: "Decimal") -> object:
+        return job
+
+    assert call(handler) is JOB
+
+
+def test_an_annotation_for_type_checkers_does_not_hide_the_others() -> None:
+    def handler(job: "Decimal", context: Context, session: "Session") -> None: ...
+
+    assert read(handler) == Signature(True, "context", {"session": Session})
+
+
+@pytest.mark.parametrize(
+    "wrap", [functools.partial, lambda handler: functools.wraps(handler)(lambda *a, **k: None)]
+)
+def test_text_is_understood_where_the_function_was_written(wrap: Callable[[Handler], Handler]) -> None:
+    def handler(job: "Job", context: "Context") -> None: ...
+
+    assert read(wrap(handler)) == Signature(True, "context", {})
+
+
+def test_text_is_understood_in_a_callable_object() -> None:
+    class Mailer:
+        def __call__(self, job: "Job", context: "Context") -> None: ...
+
+    assert read(Mailer()) == read(Mailer().__call__) == Signature(True, "context", {})
+
+
+def test_a_schedule_is_given_in_place_of_the_job() -> None:
+    def handler(schedule: Schedule) -> None: ...
+
+    schedule = Schedule(1, "mail", "@daily", "UTC", NOON, NOON)
+    assert read(handler).arguments(schedule, Context(JOB, schedule=schedule)) == ((schedule,), {})
+
+
+def test_parameters_with_defaults_and_stars_are_left_alone() -> None:
+    def handler(job: Job, retries: int = 3, *args: int, **options: int) -> tuple[object, ...]:
+        return job, retries, args, options
+
+    assert call(handler) == (JOB, 3, (), {})
+
+
+def test_a_bound_method_does_not_count_self() -> None:
+    class Mailer:
+        def send(self, job: Job, context: Context) -> tuple[Job, Job]:
+            return job, context.job
+
+    assert call(Mailer().send) == (JOB, JOB)
+
+
+def test_a_parameter_that_nothing_fills_is_refused() -> None:
+    def handler(job: Job, clock: datetime) -> None: ...
+
+    with pytest.raises(
+        RegistrationError,
+        match=r"handler\(\) has a parameter that nothing fills: clock: datetime\.datetime; .* by annotation: Context",
+    ):
+        read(handler)
+
+
+def test_what_cannot_be_called_is_refused() -> None:
+    with pytest.raises(RegistrationError, match="5 cannot be a handler"):
+        read(5)  # type: ignore[arg-type]
+
+
+async def an_async_function(job: Job) -> None: ...
+
+
+def a_function(job: Job) -> None: ...
+
+
+class AnAsyncCallable:
+    async def __call__(self, job: Job) -> None: ...
+
+
+class ACallable:
+    def __call__(self, job: Job) -> None: ...
+
+
+@pytest.mark.parametrize(
+    "handler",
+    [an_async_function, functools.partial(an_async_function), AnAsyncCallable(), AnAsyncCallable().__call__],
+)
+def test_what_gives_a_coroutine_runs_on_the_loop(handler: Handler) -> None:
+    assert is_async(handler)
+
+
+@pytest.mark.parametrize(
+    "handler", [a_function, functools.partial(a_function), ACallable(), ACallable().__call__]
+)
+def test_what_does_not_runs_in_a_thread(handler: Handler) -> None:
+    assert not is_async(handler)

@@ -1,0 +1,124 @@
+"""The registry: each name has one handler, and what cannot work is refused where it is declared."""
+
+import pytest
+
+from pgq_orm.errors import RegistrationError, UnknownEntrypointError
+from pgq_orm.registry import Registry, ScheduleEntry
+from pgq_orm.retries import Backoff
+
+
+@pytest.fixture
+def registry() -> Registry:
+    return Registry()
+
+
+async def send_mail(job: object) -> None: ...
+
+
+async def send_letter(job: object) -> None: ...
+
+
+def test_a_decorated_function_stays_what_it_was_and_handles_its_name(registry: Registry) -> None:
+    assert registry.entrypoint("mail")(send_mail) is send_mail
+    assert registry.require("mail").handler is send_mail
+
+
+def test_without_further_words_a_job_is_tried_once(registry: Registry) -> None:
+    registry.entrypoint("mail")(send_mail)
+    assert registry.require("mail").max_attempts == 1
+    assert registry.require("mail").backoff == Backoff()
+
+
+def test_a_name_belongs_to_one_function(registry: Registry) -> None:
+    registry.entrypoint("mail")(send_mail)
+    with pytest.raises(
+        RegistrationError, match=r"'mail' is taken by .*test_registry\.send_mail: give this handler"
+    ):
+        registry.entrypoint("mail")(send_letter)
+    assert registry.require("mail").handler is send_mail
+
+
+def test_a_module_imported_twice_declares_the_same_function(registry: Registry) -> None:
+    def again() -> None: ...
+
+    again.__module__, again.__qualname__ = send_mail.__module__, send_mail.__qualname__
+    registry.entrypoint("mail")(send_mail)
+    registry.entrypoint("mail")(again)
+    assert registry.require("mail").handler is again
+
+
+def test_one_function_may_have_several_names(registry: Registry) -> None:
+    registry.entrypoint("mail")(registry.entrypoint("letter")(send_mail))
+    assert registry.require("mail").handler is registry.require("letter").handler
+
+
+@pytest.mark.parametrize("name", ["", "x" * 501, "a\0b", None, 5, b"mail"])
+def test_an_unusable_name_is_refused(registry: Registry, name: str) -> None:
+    with pytest.raises(RegistrationError, match="must be a string of 1 to 500 characters, not"):
+        registry.entrypoint(name)
+
+
+def test_forgetting_the_name_is_explained(registry: Registry) -> None:
+    with pytest.raises(RegistrationError, match=r"write @pgq\.entrypoint\('name'\) above the function"):
+        registry.entrypoint(send_mail)  # type: ignore[arg-type]
+
+
+def test_a_job_is_tried_at_least_once(registry: Registry) -> None:
+    with pytest.raises(RegistrationError, match="max_attempts must be at least 1, not 0"):
+        registry.entrypoint("mail", max_attempts=0)
+
+
+def test_an_unknown_entrypoint_names_the_known_ones_and_the_one_that_was_meant(registry: Registry) -> None:
+    registry.entrypoint("send_mail")(send_mail)
+    registry.entrypoint("archive")(send_letter)
+    with pytest.raises(UnknownEntrypointError) as refusal:
+        registry.require("sendmail")
+    assert str(refusal.value) == (
+        "no handler for entrypoint 'sendmail': did you mean 'send_mail'? "
+        "import the module that registers it first (registered: 'archive', 'send_mail')"
+    )
+
+
+def test_an_empty_registry_says_so(registry: Registry) -> None:
+    with pytest.raises(UnknownEntrypointError, match=r"\(registered: none\)"):
+        registry.require("mail")
+
+
+def test_a_schedule_registers_its_handler_too(registry: Registry) -> None:
+    assert registry.schedule("mail", "@daily", max_attempts=3)(send_mail) is send_mail
+    assert registry.require("mail").max_attempts == 3
+    assert list(registry.schedules.values()) == [
+        ScheduleEntry("mail", "@daily", timezone="UTC", catch_up="latest", queue="default")
+    ]
+
+
+def test_a_function_may_have_several_schedules(registry: Registry) -> None:
+    registry.schedule("mail", "0 8 * * *")(registry.schedule("mail", "0 20 * * *")(send_mail))
+    assert set(registry.schedules) == {("mail", "0 8 * * *"), ("mail", "0 20 * * *")}
+
+
+def test_an_entrypoint_may_be_scheduled_as_well(registry: Registry) -> None:
+    registry.schedule("mail", "@daily")(registry.entrypoint("mail", max_attempts=7)(send_mail))
+    assert registry.require("mail").max_attempts == 7
+
+
+def test_a_schedule_cannot_take_another_functions_name(registry: Registry) -> None:
+    registry.entrypoint("mail")(send_mail)
+    with pytest.raises(RegistrationError, match="'mail' is taken by"):
+        registry.schedule("mail", "@daily")(send_letter)
+    assert not registry.schedules
+
+
+def test_a_schedule_without_a_cron_expression_is_refused(registry: Registry) -> None:
+    with pytest.raises(RegistrationError, match="not a cron expression: 'daily'"):
+        registry.schedule("mail", "daily")
+
+
+def test_a_schedule_in_an_unknown_zone_is_refused(registry: Registry) -> None:
+    with pytest.raises(RegistrationError, match="unknown time zone: 'Vienna'"):
+        registry.schedule("mail", "@daily", timezone="Vienna")
+
+
+def test_an_unknown_way_to_catch_up_is_refused(registry: Registry) -> None:
+    with pytest.raises(RegistrationError, match="catch_up must be one of latest, all, none, not 'some'"):
+        registry.schedule("mail", "@daily", catch_up="some")  # type: ignore[arg-type]
