@@ -27,8 +27,9 @@ ENQUEUE_BATCH = 1000
 NAME_LENGTH = 500
 """Characters in an entrypoint, a queue or a dedupe_key: all of them must fit an index entry (2,704 bytes)."""
 LONGEST_DELAY = timedelta(days=366 * 100)
+YEARS = range(1900, 9001)
+"""Drivers cannot read every instant that PostgreSQL stores, and a job that cannot be read would block its queue."""
 
-_INTEGER = range(-(2**31), 2**31)
 _JSON_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 
@@ -211,7 +212,7 @@ def _checked_name(name: str, value: Any) -> str:
         raise InvalidJobError(
             f"{name} holds a character that PostgreSQL cannot store (NUL or a lone surrogate): {value!r}"
         )
-    return value
+    return str.__str__(value)  # plain, also for a StrEnum's member: drivers refuse arrays of mixed types
 
 
 def _checked_dedupe_key(name: str, value: Any) -> str | None:
@@ -230,19 +231,23 @@ def _checked_payload(name: str, value: Any) -> bytes | None:
 
 
 def _checked_priority(name: str, value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value not in _INTEGER:
+    if not _is_integer(value):
         raise InvalidJobError(
             f"{name} must be an integer of 32 bits, not {value!r}; a higher one is picked first"
         )
-    return value
+    return int(value)
 
 
 def _checked_max_attempts(name: str, value: Any) -> int | None:
     if value is None:
         return None
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1 or value not in _INTEGER:
+    if not _is_integer(value) or value < 1:
         raise InvalidJobError(f"{name} must be a positive integer or None, not {value!r}")
-    return value
+    return int(value)
+
+
+def _is_integer(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and -(2**31) <= value < 2**31
 
 
 def _checked_execute_after(name: str, value: Any) -> ExecuteAfter:
@@ -257,6 +262,10 @@ def _checked_execute_after(name: str, value: Any) -> ExecuteAfter:
             raise InvalidJobError(
                 f"{name} is a naive datetime ({value.isoformat()}): give it a time zone, "
                 "for example datetime.now(timezone.utc), or pass a timedelta"
+            )
+        if value.year not in YEARS:
+            raise InvalidJobError(
+                f"{name} lies outside of the years {YEARS.start} to {YEARS.stop - 1}: {value.isoformat()}"
             )
         return value
     raise InvalidJobError(f"{name} must be a timedelta, an aware datetime or None, not {value!r}")

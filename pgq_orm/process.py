@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
@@ -13,29 +14,45 @@ from pgq_orm.applications import PgQueuer
 
 logger = logging.getLogger(__name__)
 
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+LEAVE_SECONDS = 5.0
+"""How long handlers that cannot be interrupted may keep the process alive once the worker has ended."""
 THREAD_SECONDS = 1.0
 """How long idle threads may take to notice that they are no longer needed."""
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 def run_process(opening: AbstractAsyncContextManager[PgQueuer], **options: Any) -> None:
     """Opens the application and runs it with `options` of `PgQueuer.run` until it ends.
 
     SIGTERM or SIGINT once: what runs is finished, the rest is given back. Twice: everything is given back now.
-    Raises what `run()` raises. Does not return if a handler's thread cannot be interrupted: the process exits.
+    Raises what `run()` raises. Does not return if a handler cannot be interrupted: the process exits.
     """
-    asyncio.run(_run(opening, options))
+    others = threading.enumerate()
+    leaving = threading.Timer(LEAVE_SECONDS, _leave)
+    leaving.daemon = True
+    # Ending the loop waits for tasks that ignore their cancellation, and for asyncio.to_thread, possibly for ever.
+    asyncio.run(_run(opening, options, on_end=leaving.start))
+    leaving.cancel()
+    # The interpreter would wait for these.
+    ours = [
+        thread for thread in threading.enumerate() if thread.name.startswith("pgq-") and thread not in others
+    ]
     deadline = time.monotonic() + THREAD_SECONDS
-    for thread in threading.enumerate():
-        if thread.name.startswith("pgq-handler"):
-            thread.join(max(0.0, deadline - time.monotonic()))
-    if any(thread.name.startswith("pgq-handler") for thread in threading.enumerate()):
-        # The interpreter would wait for them, possibly for ever; their jobs have been given back.
-        logging.shutdown()
-        os._exit(os.EX_TEMPFAIL)
+    for thread in ours:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    if any(thread.is_alive() for thread in ours):
+        _leave()
 
 
-async def _run(opening: AbstractAsyncContextManager[PgQueuer], options: dict[str, Any]) -> None:
+def _leave() -> None:
+    logger.warning("Leaving behind what cannot be interrupted; its jobs have been given back")
+    logging.shutdown()
+    os._exit(os.EX_TEMPFAIL)
+
+
+async def _run(
+    opening: AbstractAsyncContextManager[PgQueuer], options: dict[str, Any], on_end: Callable[[], None]
+) -> None:
     async with opening as pgq:
         loop = asyncio.get_running_loop()
 
@@ -54,3 +71,4 @@ async def _run(opening: AbstractAsyncContextManager[PgQueuer], options: dict[str
         finally:
             for number in SIGNALS:
                 loop.remove_signal_handler(number)
+    on_end()

@@ -7,10 +7,9 @@ from datetime import timedelta
 from typing import Annotated
 
 import typer
-from sqlalchemy.exc import DBAPIError
 
 from pgq_orm.applications import DEFAULTS
-from pgq_orm.errors import PgqError
+from pgq_orm.cli.complaints import complaining
 from pgq_orm.factories import load_factory, opened
 from pgq_orm.operations import DEFAULT_QUEUE
 from pgq_orm.process import run_process
@@ -49,7 +48,7 @@ def run(
     """Run a worker until SIGTERM or SIGINT: once to finish what runs, twice to give everything back now."""
     logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)-7s %(message)s")
     sys.path.insert(0, os.getcwd())
-    try:
+    with complaining():
         run_process(
             opened(load_factory(factory)),
             queues=tuple(queue),
@@ -59,7 +58,3 @@ def run(
             heartbeat_timeout=timedelta(seconds=heartbeat_timeout),
             mode=QueueExecutionMode.drain if drain else mode,
         )
-    except (PgqError, OSError) as error:
-        sys.exit(f"pgq: {error}")
-    except DBAPIError as error:
-        sys.exit(f"pgq: the database cannot be used: {str(error.orig).strip()}")

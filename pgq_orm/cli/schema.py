@@ -1,16 +1,15 @@
 """The commands that install, upgrade, remove and print the schema: for applications without Alembic."""
 
 import asyncio
-import sys
 from collections.abc import Callable
 from typing import Annotated, TypeVar
 
 import typer
 from sqlalchemy import URL, Connection
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from pgq_orm import schema
+from pgq_orm.cli.complaints import complaining
 from pgq_orm.errors import PgqError
 from pgq_orm.schema import CURRENT_VERSION, EMPTY
 from pgq_orm.sqlalchemy import installation
@@ -93,14 +92,5 @@ def _in_transaction(url: URL, work: Callable[[Connection], T]) -> T:
         finally:
             await engine.dispose()
 
-    try:
+    with complaining():
         return asyncio.run(connect_and_work())
-    except (PgqError, OSError) as error:
-        sys.exit(f"pgq: {error}")
-    except DBAPIError as error:
-        sys.exit(f"pgq: {error.orig.__cause__ or error.orig}" if error.orig else f"pgq: {error}")
-    except Exception as error:
-        # SQLAlchemy 2.0 hands on what asyncpg raises while connecting: the server's answer, as its SQLSTATE tells
-        if not hasattr(error, "sqlstate"):
-            raise
-        sys.exit(f"pgq: {error}")

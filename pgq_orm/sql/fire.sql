@@ -1,5 +1,6 @@
 -- Fires schedules: each tick enqueues one job, once among all workers, because it compares next_run and sets it
--- in the statement that inserts the job. While the job of an earlier tick is still to be done, no other is added.
+-- in the statement that inserts the job. While the job of an earlier tick is still to be done, no other is added:
+-- the tick passes, or waits if the schedule is to catch up with all of them.
 WITH fired AS (
     UPDATE pgq_schedule AS schedule
     SET next_run = tick.next_run,
@@ -14,6 +15,10 @@ WITH fired AS (
     WHERE schedule.id = tick.id
         AND schedule.next_run = tick.due
         AND NOT schedule.paused
+        AND (
+            schedule.catch_up <> 'all'
+            OR NOT EXISTS (SELECT FROM pgq_job AS job WHERE job.dedupe_key = 'pgq-schedule-' || schedule.id)
+        )
     RETURNING schedule.*, tick.is_kept
 ), enqueued AS (
     INSERT INTO pgq_job (

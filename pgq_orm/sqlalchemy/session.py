@@ -32,8 +32,10 @@ def run(target: SyncTarget, operation: Operation[T]) -> T:
         else:
             result = carrier.execute(clause, operation.params)
         return operation.read(_rows(result))
-    except (ResourceClosedError, InvalidRequestError) as error:
-        raise _explained(error) from error
+    except InvalidRequestError as error:
+        if _says_closed(error):
+            raise _closed(error) from error
+        raise
 
 
 async def run_async(target: AsyncTarget, operation: Operation[T]) -> T:
@@ -46,8 +48,10 @@ async def run_async(target: AsyncTarget, operation: Operation[T]) -> T:
         else:
             result = await carrier.execute(clause, operation.params)
         return operation.read(_rows(result))
-    except (ResourceClosedError, InvalidRequestError) as error:
-        raise _explained(error) from error
+    except InvalidRequestError as error:
+        if _says_closed(error):
+            raise _closed(error) from error
+        raise
 
 
 def require_sync(target: object) -> SyncTarget:
@@ -107,15 +111,15 @@ def _require_postgresql(target: Session | Connection | None) -> None:
         raise SessionError(f"the session is bound to {dialect.name}; the queue needs PostgreSQL")
 
 
-def _explained(error: InvalidRequestError) -> Exception:
-    """A closed session or connection in our words; what SQLAlchemy explains better stays as it is."""
-    message = str(error)
-    if isinstance(error, ResourceClosedError) or "permanently closed" in message:
-        return SessionError(
-            f"the session or connection is closed, nothing was sent: {message}; "
-            "enqueue before leaving the `with` block that opened it"
-        )
-    return error
+def _says_closed(error: InvalidRequestError) -> bool:
+    return isinstance(error, ResourceClosedError) or "permanently closed" in str(error)
+
+
+def _closed(error: InvalidRequestError) -> SessionError:
+    return SessionError(
+        f"the session or connection is closed, nothing was sent: {error}; "
+        "enqueue before leaving the `with` block that opened it"
+    )
 
 
 @cache

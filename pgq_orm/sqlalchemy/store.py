@@ -82,7 +82,7 @@ class EngineStore:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(REPLY_SECONDS):
-                return await loop.run_in_executor(self._threads, _run, self._engine, operation)
+                return await loop.run_in_executor(self._threads, self._run, self._engine, operation)
         except (TimeoutError, asyncio.CancelledError):
             # Nobody can interrupt the thread, and its connection may be dumb: both are left behind.
             self._start_afresh()
@@ -103,15 +103,19 @@ class EngineStore:
 
     def _start_afresh(self) -> "Future[None]":
         """Goes on with new threads and connections; answers the end of the old ones."""
-        closing = self._threads.submit(self._engine.dispose)
-        self._threads.shutdown(wait=False)
+        threads, engine = self._threads, self._engine
         self._open()
+        closing = threads.submit(engine.pool.dispose)
+        threads.shutdown(wait=False)
         return closing
 
-
-def _run(engine: Engine, operation: Operation[T]) -> T:
-    with Session(engine) as session:
-        return run(session, operation)
+    def _run(self, engine: Engine, operation: Operation[T]) -> T:
+        try:
+            with Session(engine) as session:
+                return run(session, operation)
+        finally:
+            if engine is not self._engine:
+                engine.pool.dispose()  # left behind meanwhile
 
 
 def _bookkeeping(engine: Engine, pool_class: Callable[..., Pool]) -> Engine:

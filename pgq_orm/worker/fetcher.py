@@ -35,6 +35,7 @@ class Fetcher(Service):
         poll_seconds: float,
         reply_seconds: float,
         free: Callable[[], int],
+        is_idle: Callable[[], bool],
         on_picked: Callable[[list[Job]], None],
         on_empty: Callable[[], None],
     ) -> None:
@@ -47,6 +48,7 @@ class Fetcher(Service):
         self._poll_seconds = poll_seconds
         self._reply_seconds = reply_seconds
         self._free = free
+        self._is_idle = is_idle
         self._on_picked = on_picked
         self._on_empty = on_empty
         self._look_again_seconds = poll_seconds
@@ -79,6 +81,8 @@ class Fetcher(Service):
             await asyncio.sleep(LINGER_SECONDS)
         if time.monotonic() >= self._next_due:
             await self._promote()
+        # Asked before we look: a job that ends while we look may have enqueued another, too late for us to see it.
+        was_idle = self._is_idle()
         picked = wanted = 0
         for queue in self._next_queues():
             limit = min(self._batch_size, self._free())
@@ -91,7 +95,7 @@ class Fetcher(Service):
             return 0
         if self._is_deferral_possible:
             await self._promote()
-        if picked == 0:
+        if was_idle and picked == 0:
             self._on_empty()
         return self._delay()
 

@@ -148,6 +148,7 @@ class _Life:
             poll_seconds=settings.dequeue_timeout.total_seconds(),
             reply_seconds=REPLY_SECONDS,
             free=lambda: self._board.free,
+            is_idle=lambda: self._board.is_idle,
             on_picked=self._picked,
             on_empty=self._queue_empty,
         )
@@ -163,8 +164,11 @@ class _Life:
         self._wake_ups = WakeUps(
             store=store, on_enqueued=self._fetcher.expect_deferred, on_canceled=self._heartbeat.beat_soon
         )
+        self._scheduler = Scheduler(
+            store=store, schedules=registry.schedules.values(), on_fired=self._fetcher.wake
+        )
         self._upkeep: list[Service] = [
-            Scheduler(store=store, schedules=registry.schedules.values(), on_fired=self._fetcher.wake),
+            self._scheduler,
             Rescuer(
                 store=store,
                 interval_seconds=lease_seconds,
@@ -291,6 +295,7 @@ class _Life:
         self._fetcher.expect_due(delay_seconds)
 
     def _recorded(self) -> None:
+        self._scheduler.jobs_ended()
         if self._is_to_drain and self._board.is_idle:
             self._fetcher.wake()  # for the look that finds the queue empty
 

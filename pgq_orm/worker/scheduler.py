@@ -16,6 +16,8 @@ LONGEST_SLEEP_SECONDS = 60.0
 """A schedule that was resumed or moved by somebody else is noticed within this time."""
 ON_TIME = timedelta(seconds=5)
 """A tick this late still counts as on time for catch_up="none"."""
+BUSY_SECONDS = 1.0
+"""How soon to look again whether the job of an earlier tick is done, for catch_up="all"."""
 
 
 class Scheduler(Service):
@@ -29,18 +31,27 @@ class Scheduler(Service):
         self._on_fired = on_fired
         self._schedules = {(entry.entrypoint, entry.expression): entry for entry in schedules}
         self._is_registered = False
+        self._is_busy = False
 
     async def tick(self) -> float:
         if not self._schedules:
             return NEVER
         if not self._is_registered:
             await self._register()
-        rows = await self._read()
-        due = [row for row in rows if row.next_run <= row.clock and not row.paused]
-        if due:
-            await self._fire(due)
-            return 0
-        return min((_seconds_until_due(row) for row in rows if not row.paused), default=LONGEST_SLEEP_SECONDS)
+        rows = [row for row in await self._read() if not row.paused]
+        due = [row for row in rows if row.next_run <= row.clock]
+        if due and (await self._fire(due) or any(row.catch_up != "all" for row in due)):
+            return 0  # there may be more; and what somebody else has fired is due at another time now
+        self._is_busy = bool(due)
+        return min(
+            (BUSY_SECONDS if row in due else _seconds_until_due(row) for row in rows),
+            default=LONGEST_SLEEP_SECONDS,
+        )
+
+    def jobs_ended(self) -> None:
+        """Some jobs are done; worth a look only if a tick waits for the one before it."""
+        if self._is_busy:
+            self.wake()
 
     async def _register(self) -> None:
         clock = await self._store.run(operations.read_clock())
@@ -64,7 +75,7 @@ class Scheduler(Service):
         # An expression that this application no longer declares rests until somebody declares it again.
         return [row for row in rows if (row.entrypoint, row.expression) in self._schedules]
 
-    async def _fire(self, due: list[ScheduleRow]) -> None:
+    async def _fire(self, due: list[ScheduleRow]) -> bool:
         fired = await self._store.run(operations.fire([_tick(row) for row in due]))
         if fired:
             self._on_fired()
@@ -77,6 +88,7 @@ class Scheduler(Service):
                     row.next_run,
                     fired[row.id],
                 )
+        return bool(fired)
 
 
 def _tick(row: ScheduleRow) -> Tick:

@@ -200,10 +200,14 @@ def test_the_connections_end_with_the_worker() -> None:
     async def handler(job: Job) -> None:
         await Order.objects.acount()
 
-    def own_connections() -> int:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()")
-            return int(cursor.fetchone()[0])
-
     drain(handler, jobs=3)
-    eventually(lambda: own_connections() == 1)
+    eventually(lambda: other_connections() == 0)
+
+
+def other_connections() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()"
+        )
+        return int(cursor.fetchone()[0])

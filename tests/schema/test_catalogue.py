@@ -36,7 +36,7 @@ def test_the_catalogue_tells_what_is_there(expected: str) -> None:
         "WHERE ((status = 'queued'::text) AND (execute_after <= updated))",
         "CREATE SEQUENCE public.pgq_wake_seq",
         "CREATE FUNCTION public.pgq_wake()",
-        "CREATE TRIGGER pgq_job_wake",
+        "CREATE CONSTRAINT TRIGGER pgq_job_wake",
         "version 1",
     ):
         assert part in expected

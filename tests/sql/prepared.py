@@ -26,9 +26,10 @@ def prepare(connection: psycopg.Connection, statement: Statement) -> list[str]:
     numbers = {name: number for number, name in enumerate(parameters(statement), start=1)}
     numbered = PARAMETER.sub(lambda match: f"${numbers[match[1]]}", statement.text)
     connection.execute(f"PREPARE {statement.name} AS {numbered}".encode())
-    return connection.execute(
+    ((types,),) = connection.execute(
         "SELECT parameter_types::text[] FROM pg_prepared_statements WHERE name = %s", [statement.name]
-    ).fetchone()[0]
+    ).fetchall()
+    return types
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ def explain(connection: psycopg.Connection, operation: Operation[Any], mode: Pla
         )
         if values:
             execute += sql.SQL("({})").format(sql.SQL(", ").join(values))
-        explained = connection.execute(execute).fetchone()[0]
+        ((explained,),) = connection.execute(execute).fetchall()
     return Plan(list(_walk(explained[0]["Plan"])))
 
 

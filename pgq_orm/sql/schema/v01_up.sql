@@ -164,11 +164,15 @@ CREATE FUNCTION pgq_wake() RETURNS trigger
     SET search_path FROM CURRENT
 AS $$
 DECLARE
-    milliseconds constant bigint := floor(extract(epoch FROM clock_timestamp()) * 1000);
+    milliseconds bigint;
 BEGIN
-    IF current_setting('pgq.wake', true) IS DISTINCT FROM 'off'
-        AND (SELECT last_value NOT BETWEEN milliseconds - 20 AND milliseconds FROM pgq_wake_seq)
-    THEN
+    IF current_setting('pgq.wake', true) = 'off' THEN
+        RETURN NULL;
+    END IF;
+    -- Once a transaction: its other rows cost half a microsecond each.
+    PERFORM set_config('pgq.wake', 'off', true);
+    milliseconds := floor(extract(epoch FROM clock_timestamp()) * 1000);
+    IF (SELECT last_value NOT BETWEEN milliseconds - 20 AND milliseconds FROM pgq_wake_seq) THEN
         PERFORM setval('pgq_wake_seq', milliseconds);
         PERFORM pg_notify('pgq', '');
     END IF;
@@ -176,8 +180,17 @@ BEGIN
 END
 $$;
 
-CREATE TRIGGER pgq_job_wake AFTER INSERT ON pgq_job
-    FOR EACH STATEMENT EXECUTE FUNCTION pgq_wake();
+-- At the commit: a transaction that inserts and is rolled back, or goes on for long, must not pass for a wake-up.
+-- Only a trigger for each row can wait so long.
+CREATE CONSTRAINT TRIGGER pgq_job_wake AFTER INSERT ON pgq_job
+    DEFERRABLE INITIALLY DEFERRED
+    FOR EACH ROW EXECUTE FUNCTION pgq_wake();
+
+-- A job that waits and is brought forward.
+CREATE CONSTRAINT TRIGGER pgq_job_wake_sooner AFTER UPDATE OF execute_after ON pgq_job
+    DEFERRABLE INITIALLY DEFERRED
+    FOR EACH ROW WHEN (OLD.status = 'queued' AND NEW.execute_after < OLD.execute_after)
+    EXECUTE FUNCTION pgq_wake();
 
 CREATE TABLE pgq_version (
     version integer NOT NULL,

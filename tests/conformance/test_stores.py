@@ -1,0 +1,161 @@
+"""Stores: what a worker relies on, whichever library carries it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from pgq_orm import operations
+from pgq_orm.errors import SchemaError
+from pgq_orm.operations import Operation
+from pgq_orm.sql import Statement
+from pgq_orm.store import BOOKKEEPING_SETTINGS, CANCEL, Store, require_schema
+from tests.conformance.bindings import STORES
+from tests.conformance.tables import Tables
+from tests.databases import fresh_database
+from tests.eventually import aeventually
+
+each_store = pytest.mark.parametrize("open_store", STORES.values(), ids=list(STORES))
+
+
+@pytest.fixture(params=STORES.values(), ids=list(STORES))
+async def store(request: pytest.FixtureRequest, dsn: str) -> AsyncIterator[Store]:
+    store: Store = request.param(dsn)
+    yield store
+    await store.close()
+
+
+@pytest.fixture(scope="module")
+def bare_dsn(server_dsn: str) -> Iterator[str]:
+    with fresh_database(server_dsn) as dsn:
+        yield dsn
+
+
+def asking(question: str) -> Operation[Any]:
+    return Operation(Statement("question", question, question), {}, lambda rows: rows[0][0])
+
+
+def connections_of_stores(tables: Tables) -> int:
+    return tables.ask(
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND application_name = 'pgq-orm'"
+    )
+
+
+def kill_connections_of_stores(tables: Tables) -> None:
+    tables.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND application_name = 'pgq-orm'"
+    )
+
+
+async def test_each_operation_is_committed_at_once(store: Store, tables: Tables) -> None:
+    (insert,) = operations.enqueue("mail").inserts
+    await store.run(insert)
+    assert tables.count_jobs() == 1
+
+
+async def test_its_connections_are_set_up_for_the_statements(store: Store) -> None:
+    for name in BOOKKEEPING_SETTINGS:
+        expected = "30s" if name == "statement_timeout" else BOOKKEEPING_SETTINGS[name]
+        assert await store.run(asking(f"SHOW {name}")) == expected
+
+
+async def test_a_statement_that_fails_does_not_disturb_the_next(store: Store) -> None:
+    for _ in range(10):
+        with pytest.raises(Exception, match="division by zero"):
+            await store.run(asking("SELECT 1 / 0"))
+    assert await store.run(asking("SELECT 1")) == 1
+
+
+async def test_a_connection_that_was_killed_is_replaced(store: Store, tables: Tables) -> None:
+    await store.run(asking("SELECT 1"))
+    kill_connections_of_stores(tables)
+
+    async def answers() -> bool:
+        try:
+            return await store.run(asking("SELECT 1")) == 1
+        except Exception:  # whichever the driver raises
+            return False
+
+    is_replaced: bool = await aeventually(answers)
+    assert is_replaced
+
+
+async def test_a_sibling_works_beside_it(store: Store, tables: Tables) -> None:
+    sibling = store.sibling()
+    pid = asking("SELECT pg_backend_pid()")
+    assert await store.run(pid) != await sibling.run(pid)
+    await sibling.close()
+    assert await store.run(asking("SELECT 1")) == 1
+
+
+@each_store
+async def test_closing_leaves_no_connection_behind(
+    open_store: Callable[[str], Store], dsn: str, tables: Tables
+) -> None:
+    store = open_store(dsn)
+    await store.run(asking("SELECT 1"))
+    async with hearing(store):
+        assert connections_of_stores(tables) > 0
+    await store.close()
+    await aeventually(lambda: connections_of_stores(tables) == 0)
+
+
+# Listening
+
+
+@asynccontextmanager
+async def hearing(store: Store) -> AsyncIterator[list[str]]:
+    """What the store's listener hears."""
+    heard: list[str] = []
+    ready = asyncio.Event()
+    listening = asyncio.create_task(store.listener.listen(heard.append, ready.set))
+    await ready.wait()
+    try:
+        yield heard
+    finally:
+        listening.cancel()
+        await asyncio.wait([listening])
+
+
+async def test_it_hears_every_wake_up_from_the_moment_it_is_ready(store: Store, tables: Tables) -> None:
+    async with hearing(store) as heard:
+        tables.execute("NOTIFY pgq")
+        await aeventually(lambda: heard == [""])
+        tables.execute(f"NOTIFY pgq, '{CANCEL}'")
+        await aeventually(lambda: heard == ["", CANCEL])
+
+
+async def test_a_listener_whose_connection_is_killed_says_so(store: Store, tables: Tables) -> None:
+    ready = asyncio.Event()
+    listening = asyncio.create_task(store.listener.listen(lambda payload: None, ready.set))
+    await ready.wait()
+    tables.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND starts_with(query, 'LISTEN')"
+    )
+    # by an error or by its end: the worker takes both for the same
+    done, _ = await asyncio.wait([listening], timeout=10)
+    assert done == {listening}
+
+
+# The schema
+
+
+async def test_a_database_that_is_ready_is_accepted(store: Store) -> None:
+    await require_schema(store)
+
+
+@each_store
+async def test_a_database_without_our_tables_is_refused_with_the_command_to_run(
+    open_store: Callable[[str], Store], bare_dsn: str
+) -> None:
+    store = open_store(bare_dsn)
+    with pytest.raises(SchemaError) as refusal:
+        await require_schema(store)
+    assert "no pgq-orm tables" in str(refusal.value)
+    assert store.remedies.install in str(refusal.value)
+    await store.close()

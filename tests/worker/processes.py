@@ -1,0 +1,70 @@
+"""Processes: workers as they run in production, started by the command."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.databases import Driver, sqlalchemy_url
+from tests.eventually import eventually
+from tests.worker.queues import Queue
+
+ROOT = Path(__file__).parents[2]
+END_SECONDS = 20.0
+
+
+class WorkerProcess:
+    """A `pgq run` of one of the test's programs."""
+
+    def __init__(self, dsn: str, program: str, *options: str, driver: Driver = "psycopg") -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "pgq_orm", "run", f"tests.worker.programs:{program}", *options],
+            cwd=ROOT,
+            env={**os.environ, "QUEUE_URL": sqlalchemy_url(dsn, driver)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self.output = ""
+
+    def await_ready(self, queue: Queue) -> "WorkerProcess":
+        """Returns once it is registered, and will heed signals."""
+        registered = "SELECT 1 FROM pgq_worker WHERE pid = :pid"
+        try:
+            eventually(lambda: queue.scalars(registered, pid=self._process.pid))
+        except AssertionError:
+            self.kill()
+            raise AssertionError(f"the worker did not start: {self.output}") from None
+        return self
+
+    def send(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+
+    def await_end(self) -> int:
+        """Its exit code."""
+        self.output, _ = self._process.communicate(timeout=END_SECONDS)
+        return self._process.returncode
+
+    def kill(self) -> None:
+        """As the kernel does when memory is short."""
+        self._process.kill()
+        self.await_end()
+
+    def clear_away(self) -> None:
+        if self._process.poll() is None:
+            self.kill()
+        elif self._process.stdout is not None:
+            self._process.stdout.close()
+
+
+@contextmanager
+def worker_process(queue: Queue, *options: str, program: str = "working") -> Iterator[WorkerProcess]:
+    """A worker process that is ready; killed at the end of the block if it still runs."""
+    process = WorkerProcess(queue.dsn, program, *options)
+    try:
+        yield process.await_ready(queue)
+    finally:
+        process.clear_away()

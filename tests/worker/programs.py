@@ -1,0 +1,59 @@
+"""Programs: what the worker processes of these tests run; `pgq run tests.worker.programs:working`."""
+
+import asyncio
+import os
+import signal
+import time
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
+
+from pgq_orm import PgQueuer, process
+from pgq_orm.models import Job
+from pgq_orm.worker import runner
+
+runner.INTERRUPTION_SECONDS = 0.3
+process.LEAVE_SECONDS = 0.3
+
+
+def idle() -> PgQueuer:
+    """An application that forgot to register anything."""
+    return PgQueuer(create_async_engine(os.environ["QUEUE_URL"]))
+
+
+def working() -> PgQueuer:
+    """An application with a handler for everything that can happen to a process."""
+    pgq = idle()
+
+    @pgq.entrypoint("record")
+    async def record(job: Job, session: AsyncSession) -> None:
+        await session.execute(
+            text("INSERT INTO ran (job_id, pid) VALUES (:job_id, :pid)"),
+            {"job_id": job.id, "pid": os.getpid()},
+        )
+
+    @pgq.entrypoint("sleep")
+    async def sleep(job: Job) -> None:
+        await asyncio.sleep(float(job.payload or 0))
+
+    @pgq.entrypoint("stuck in a thread")
+    def stuck(job: Job) -> None:
+        time.sleep(3600)
+
+    @pgq.entrypoint("stuck in a thread of its own")
+    async def stuck_elsewhere(job: Job) -> None:
+        await asyncio.to_thread(time.sleep, 3600)
+
+    @pgq.entrypoint("deaf to cancellation")
+    async def stubborn(job: Job) -> None:
+        while True:
+            try:
+                await asyncio.sleep(3600)
+            except asyncio.CancelledError:
+                continue
+
+    @pgq.entrypoint("kill")
+    def kill(job: Job) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    return pgq

@@ -1,0 +1,166 @@
+"""Connections: whatever happens to them, the worker goes on by itself, nothing is lost and nothing runs twice."""
+
+import asyncio
+import os
+from collections import Counter
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from pgq_orm import PgQueuer, schema
+from pgq_orm.embedded import EmbeddedServer
+from pgq_orm.models import Job
+from pgq_orm.sqlalchemy import SyncQueries
+from pgq_orm.store import BOOKKEEPING_SETTINGS
+from pgq_orm.worker import runner
+from tests.eventually import aeventually
+from tests.worker.conftest import KINDS, dispose, make_engine
+from tests.worker.queues import Queue
+from tests.worker.wire import Wire
+from tests.worker.workers import idling, listens, running, seconds
+
+NEVER = timedelta(minutes=10)
+
+
+@pytest.fixture
+def ran(each_pgq: PgQueuer) -> Counter[int]:
+    """How often each job ran, by its id."""
+    return counting(each_pgq)
+
+
+def counting(pgq: PgQueuer) -> Counter[int]:
+    ran: Counter[int] = Counter()
+
+    @pgq.entrypoint("work")
+    async def work(job: Job) -> None:
+        ran[job.id] += 1
+        await asyncio.sleep(0.01)
+
+    return ran
+
+
+def once(job_ids: list[int]) -> Counter[int]:
+    return Counter(job_ids)
+
+
+async def test_the_listen_connection_is_replaced_whenever_it_dies(
+    each_pgq: PgQueuer, queue: Queue, ran: Counter[int]
+) -> None:
+    async with idling(each_pgq, queue, dequeue_timeout=NEVER):
+        for _ in range(4):
+            # What is enqueued while nobody listens is found by the look that follows the next LISTEN.
+            queue.execute(
+                """
+                SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                WHERE datname = current_database() AND query ILIKE 'LISTEN%'
+                """
+            )
+            [job_id] = queue.enqueue("work")
+            await aeventually(lambda job_id=job_id: queue.statuses(job_id) == ["successful"], timeout=3)
+            await aeventually(lambda: listens(queue), timeout=3)  # not later each time
+    assert set(ran.values()) == {1}
+
+
+async def test_all_its_connections_may_be_killed_while_it_works(
+    each_pgq: PgQueuer, queue: Queue, ran: Counter[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "UNHELD_SECONDS", 1.0)
+    job_ids = queue.enqueue("work", [None] * 300)
+    async with running(each_pgq, batch_size=10, max_concurrent_tasks=10, heartbeat_timeout=seconds(6)):
+        [worker_id] = await aeventually(lambda: queue.worker_ids())
+        for killed in range(1, 6):
+            await aeventually(lambda killed=killed: len(queue.log()) > killed * 40)
+            assert queue.kill_connections() > 1
+        await aeventually(lambda: not queue.jobs(), timeout=20)
+        assert queue.worker_ids() == [worker_id]
+    assert ran == once(job_ids)
+    assert queue.statuses() == ["successful"] * 300
+
+
+async def test_statements_that_run_into_their_timeout_are_made_again(
+    each_pgq: PgQueuer,
+    queue: Queue,
+    ran: Counter[int],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setitem(BOOKKEEPING_SETTINGS, "statement_timeout", "200ms")
+    async with idling(each_pgq, queue, dequeue_timeout=NEVER, heartbeat_timeout=seconds(6)):
+        [worker_id] = queue.worker_ids()
+        with queue.engine.connect() as connection:
+            # Whoever adds an index or migrates holds a lock on the whole table; this one enqueues as well.
+            connection.exec_driver_sql("LOCK TABLE pgq_job IN ACCESS EXCLUSIVE MODE")
+            queue.execute("SELECT pg_notify('pgq', '')")
+            job_ids = SyncQueries(connection).enqueue("work", [None] * 3)
+            await aeventually(lambda: caplog.text.count("Fetcher failed") >= 2)
+            connection.commit()
+        await aeventually(lambda: queue.statuses() == ["successful"] * 3, timeout=5)
+        assert queue.worker_ids() == [worker_id]
+    assert ran == once(job_ids)
+
+
+@pytest.fixture(scope="module")
+def own_server() -> Iterator[EmbeddedServer]:
+    """A server that may be stopped."""
+    binaries = os.environ.get("PGQ_POSTGRES_BIN")
+    with EmbeddedServer(durable=False, binaries=Path(binaries) if binaries else None) as server:
+        with psycopg.connect(server.dsn) as connection:
+            for statement in schema.up():
+                connection.execute(statement.encode())
+        yield server
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_restart_of_postgresql_is_survived(kind: str, own_server: EmbeddedServer) -> None:
+    engine = make_engine(kind, own_server.dsn)
+    pgq, queue = PgQueuer(engine), Queue(own_server.dsn)
+    queue.execute("TRUNCATE pgq_job, pgq_log")
+    ran = counting(pgq)
+    job_ids = queue.enqueue("work", [None] * 200)
+    async with running(pgq, batch_size=10, max_concurrent_tasks=10, heartbeat_timeout=seconds(9)):
+        await aeventually(lambda: len(queue.log()) > 50)
+        await asyncio.to_thread(own_server.stop)
+        await asyncio.to_thread(own_server.start)
+        job_ids += queue.enqueue("work", [None] * 20)
+        await aeventually(lambda: len(queue.log()) == 220, timeout=15)
+    assert ran == once(job_ids)
+    assert queue.worker_ids() == []
+    queue.close()
+    await dispose(engine)
+
+
+async def test_a_worker_waits_for_a_database_that_went_away_for_long(
+    wired_pgq: PgQueuer, queue: Queue, wire: Wire, caplog: pytest.LogCaptureFixture
+) -> None:
+    ran = counting(wired_pgq)
+    async with running(wired_pgq, heartbeat_timeout=seconds(1)):
+        [before] = await aeventually(queue.worker_ids)
+        wire.cut()
+        await aeventually(lambda: "Worker cannot register" in caplog.text)
+        job_ids = queue.enqueue("work", [None] * 3)
+        wire.mend()
+        await aeventually(lambda: len(queue.log()) == 3)
+    assert before not in {entry.worker_id for entry in queue.log()}
+    assert ran == once(job_ids)
+
+
+async def test_a_worker_can_be_ended_while_the_database_is_away(
+    wired_pgq: PgQueuer, queue: Queue, wire: Wire, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It gives up when its lease is over, and says what it could not write."""
+    release = asyncio.Event()
+
+    @wired_pgq.entrypoint("work")
+    async def work(job: Job) -> None:
+        await release.wait()
+
+    [job_id] = queue.enqueue("work")
+    async with running(wired_pgq, heartbeat_timeout=seconds(2)):
+        await aeventually(lambda: queue.job(job_id).status == "picked")
+        wire.cut()
+        release.set()
+    assert f"they will be rescued and run again: {job_id}" in caplog.text
+    assert "could not sign off" in caplog.text

@@ -1,0 +1,106 @@
+"""Idling: what a worker that has nothing to do, or no room to do it in, asks of the database."""
+
+import asyncio
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
+from typing import Any
+
+from sqlalchemy import Engine, event
+
+from pgq_orm import PgQueuer
+from pgq_orm.models import Job
+from tests.eventually import aeventually
+from tests.worker.conftest import dispose, make_engine
+from tests.worker.queues import Queue
+from tests.worker.workers import idling, is_quiet, listeners, running, seconds
+
+
+@contextmanager
+def statements() -> Iterator[Counter[str]]:
+    """How often each statement is sent by any engine, by its first line."""
+    sent: Counter[str] = Counter()
+    lock = threading.Lock()
+
+    def note(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
+        if "pgq_" in statement and "pg_stat_activity" not in statement:
+            with lock:
+                sent[statement.splitlines()[0]] += 1
+
+    event.listen(Engine, "before_cursor_execute", note)
+    yield sent
+    event.remove(Engine, "before_cursor_execute", note)
+
+
+async def test_an_idle_worker_asks_next_to_nothing(each_pgq: PgQueuer, queue: Queue) -> None:
+    each_pgq.entrypoint("work")(lambda job: None)
+    async with idling(each_pgq, queue):
+        with statements() as sent:
+            await asyncio.sleep(2)
+        assert sum(sent.values()) <= 3, sent
+
+
+async def test_a_saturated_worker_asks_nothing(pgq: PgQueuer, queue: Queue) -> None:
+    """Neither its poll nor a wake-up is a reason to ask while no slot is free."""
+    release = asyncio.Event()
+
+    @pgq.entrypoint("hold")
+    async def hold(job: Job) -> None:
+        await release.wait()
+
+    queue.enqueue("hold", [None] * 5)
+    async with idling(pgq, queue, max_concurrent_tasks=2, dequeue_timeout=seconds(0.1)):
+        with statements() as sent:
+            for _ in range(10):
+                queue.enqueue("hold")
+                await asyncio.sleep(0.1)
+        assert sent == {next(iter(sent)): 10}, sent  # the enqueueing itself
+        release.set()
+
+
+async def test_one_job_wakes_ten_workers_into_few_statements(dsn: str, queue: Queue) -> None:
+    """Each looks once when it is woken and once when the wake-up's echo is over; the one that found it goes on."""
+    async with AsyncExitStack() as stack:
+        for _ in range(10):
+            engine = make_engine("psycopg", dsn)
+            stack.push_async_callback(dispose, engine)
+            pgq = PgQueuer(engine)
+            pgq.entrypoint("work")(lambda job: None)
+            await stack.enter_async_context(running(pgq))
+        await aeventually(lambda: listeners(queue) == 10)
+        await aeventually(lambda: is_quiet(queue))
+        with statements() as sent:
+            queue.enqueue("work")
+            await aeventually(lambda: queue.log())
+            await asyncio.sleep(1)
+        assert 20 < sum(sent.values()) <= 55, sent
+
+
+async def test_jobs_that_end_do_not_make_the_worker_look_for_more(pgq: PgQueuer, queue: Queue) -> None:
+    """With slots to spare, looking again is up to wake-ups and polls."""
+    pgq.entrypoint("work")(lambda job: None)
+
+    @pgq.entrypoint("slow")
+    async def slow(job: Job) -> None:
+        await asyncio.sleep((job.id % 20) * 0.05)
+
+    async with idling(pgq, queue):
+        with statements() as sent:
+            queue.enqueue("slow", [None] * 60)
+            await aeventually(lambda: len(queue.log()) == 60)
+        assert 1 <= sent["WITH ready AS ("] <= 8, sent  # the picks
+
+
+async def test_heartbeats_change_nothing_that_is_indexed(pgq: PgQueuer, queue: Queue) -> None:
+    pgq.entrypoint("work")(lambda job: None)
+    async with running(pgq, heartbeat_timeout=seconds(0.3)):
+        await aeventually(
+            lambda: queue.scalars(
+                "SELECT 1 FROM pg_stat_user_tables WHERE relname = 'pgq_worker' AND n_tup_upd >= 5"
+            )
+        )
+        [(updates, hot_updates)] = queue.execute(
+            "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = 'pgq_worker'"
+        )
+        assert updates == hot_updates

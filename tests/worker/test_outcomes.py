@@ -1,0 +1,187 @@
+"""Outcomes: every attempt ends in one, none holds up another, and what cannot be written is kept."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from pgq_orm import PgQueuer
+from pgq_orm.models import Job
+from pgq_orm.worker import recorder
+from pgq_orm.worker.settings import QueueExecutionMode
+from tests.eventually import aeventually
+from tests.worker.queues import Queue
+from tests.worker.wire import Wire
+from tests.worker.workers import running, seconds
+
+drain = QueueExecutionMode.drain
+
+
+class Unspeakable(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("this error cannot even be told")
+
+
+class Unprintable(Exception):
+    def __str__(self) -> str:
+        raise SystemExit(1)
+
+
+def raising(error: BaseException) -> Callable[[Job], None]:
+    def handler(job: Job) -> None:
+        raise error
+
+    return handler
+
+
+def raising_in_a_task(error: BaseException) -> Callable[[Job], Any]:
+    async def handler(job: Job) -> None:
+        await asyncio.sleep(0)
+        raise error
+
+    return handler
+
+
+ERRORS: dict[str, BaseException] = {
+    "an ordinary one": ValueError("no such thing"),
+    "sys.exit()": SystemExit(3),
+    "Ctrl-C": KeyboardInterrupt(),
+    "GeneratorExit": GeneratorExit(),
+    "StopIteration": StopIteration("nothing left"),
+    "CancelledError of its own": asyncio.CancelledError("some future was cancelled"),
+    "a group": BaseExceptionGroup("several", [ValueError("one"), SystemExit(2)]),
+    "NUL and a lone surrogate": ValueError("a\0b\ud800c"),
+    "one that cannot be told": Unspeakable(),
+    "one whose text exits": Unprintable(),
+    "one with megabytes of text": ValueError("x" * 3_000_000),
+}
+
+
+@pytest.mark.parametrize("make", [raising, raising_in_a_task], ids=["in a thread", "in a task"])
+async def test_an_exception_of_any_kind_is_an_outcome(
+    pgq: PgQueuer, queue: Queue, make: Callable[[BaseException], Callable[[Job], Any]]
+) -> None:
+    for name, error in ERRORS.items():
+        pgq.entrypoint(name)(make(error))
+    pgq.entrypoint("good")(lambda job: "fine")
+
+    queue.enqueue([*ERRORS, "good"])  # type: ignore[arg-type]
+    await pgq.run(mode=drain)
+
+    log = {entry.entrypoint: entry for entry in queue.log()}
+    assert log.keys() == {*ERRORS, "good"}
+    assert log.pop("good").result == "fine"
+    for entry in log.values():
+        assert entry.status == "exception"
+        assert entry.error
+        assert "Traceback" in entry.traceback or entry.entrypoint == "one with megabytes of text"
+        assert len(entry.traceback) <= 20_000
+    assert log["an ordinary one"].error == "ValueError: no such thing"
+    assert "SystemExit" in log["sys.exit()"].error
+    assert "3" in log["sys.exit()"].error
+    assert "StopIteration" in log["StopIteration"].error
+    assert log["NUL and a lone surrogate"].error == "ValueError: a\N{REPLACEMENT CHARACTER}b?c"
+    assert queue.jobs() == []
+
+
+async def test_a_failed_job_keeps_what_is_needed_to_run_it_again(pgq: PgQueuer, queue: Queue) -> None:
+    pgq.entrypoint("bad")(raising(ValueError("no")))
+    pgq.entrypoint("good")(lambda job: None)
+    queue.enqueue(["bad", "good"], b"input", headers={"trace": "abc"}, dedupe_key=["x", "y"])  # type: ignore[arg-type]
+    await pgq.run(mode=drain)
+    bad, good = sorted(queue.log(), key=lambda entry: entry.entrypoint)
+    assert (bytes(bad.payload), bad.headers, bad.dedupe_key) == (b"input", {"trace": "abc"}, "x")
+    assert (good.payload, good.headers, good.dedupe_key) == (None, None, "y")
+
+
+async def test_an_outcome_that_the_database_refuses_does_not_hold_up_the_others(
+    pgq: PgQueuer, queue: Queue, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(recorder, "REFUSED_SECONDS", 0.5)
+    ran: list[int] = []
+
+    @pgq.entrypoint("refused")
+    async def refused(job: Job) -> None:
+        ran.append(job.id)
+
+    @pgq.entrypoint("failing")
+    async def failing(job: Job) -> None:
+        raise ValueError("no")
+
+    pgq.entrypoint("good")(lambda job: ran.append(job.id))
+    refuse(queue, "refused")
+    entrypoints = ["good", "refused", "good", "failing", "refused", "good"]
+    job_ids = queue.enqueue(entrypoints)  # type: ignore[arg-type]
+    async with running(pgq):
+        await aeventually(lambda: len(queue.log()) == 4)
+        assert len(queue.jobs()) == 2
+        # What comes later is not held up either, and what was refused is kept until it can be written.
+        later = queue.enqueue("good", [None] * 5)
+        await aeventually(lambda: len(queue.log()) == 9)
+        queue.execute("DROP TRIGGER refuse ON pgq_log")
+        await aeventually(lambda: not queue.jobs())
+
+    assert sorted(ran) == sorted([*(set(job_ids) - {job_ids[3]}), *later])  # each once
+    assert "refused by the database" in caplog.text
+
+
+async def test_a_worker_ends_although_an_outcome_is_refused_and_says_which(
+    pgq: PgQueuer, queue: Queue, caplog: pytest.LogCaptureFixture
+) -> None:
+    pgq.entrypoint("refused")(lambda job: None)
+    refuse(queue, "refused")
+    [job_id] = queue.enqueue("refused")
+    async with running(pgq):
+        await aeventually(lambda: "refused by the database" in caplog.text)
+    [error] = [record for record in caplog.records if "could not be written; they will be" in record.message]
+    assert error.levelno == logging.ERROR
+    assert str(job_id) in error.message
+    assert queue.worker_ids() == []
+
+
+def refuse(queue: Queue, entrypoint: str) -> None:
+    queue.execute(
+        f"""
+        CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+            $$ BEGIN RAISE EXCEPTION 'not this one'; END $$;
+        CREATE TRIGGER refuse BEFORE INSERT ON pgq_log FOR EACH ROW
+            WHEN (NEW.entrypoint = '{entrypoint}') EXECUTE FUNCTION refuse()
+        """
+    )
+
+
+@pytest.mark.parametrize("heartbeat_timeout", [60, 1], ids=["a moment", "longer than the lease"])
+async def test_outcomes_are_kept_and_written_when_the_database_comes_back(
+    wired_pgq: PgQueuer, queue: Queue, wire: Wire, caplog: pytest.LogCaptureFixture, heartbeat_timeout: float
+) -> None:
+    """After an outage longer than its lease the worker comes back as another one, but what it has done is done."""
+    release = asyncio.Event()
+    ran: list[int] = []
+
+    @wired_pgq.entrypoint("wait")
+    async def wait(job: Job) -> str:
+        ran.append(job.id)
+        await release.wait()
+        if job.payload == b"fails":
+            raise ValueError("no")
+        return "done meanwhile"
+
+    good, bad = queue.enqueue("wait", [b"succeeds", b"fails"])
+    async with running(wired_pgq, heartbeat_timeout=seconds(heartbeat_timeout)):
+        await aeventually(lambda: len(ran) == 2)
+        wire.cut()
+        release.set()
+        awaited = "Recorder failed" if heartbeat_timeout > 1 else "stops its jobs"
+        await aeventually(lambda: awaited in caplog.text)
+        assert queue.log() == []
+        wire.mend()
+        await aeventually(lambda: len(queue.log()) == 2)
+        later = queue.enqueue("wait")
+        await aeventually(lambda: queue.statuses(*later) == ["successful"])
+
+    [entry] = queue.log(good)
+    assert (entry.status, entry.result, entry.attempt) == ("successful", "done meanwhile", 1)
+    assert queue.statuses(bad) == ["exception"]
+    assert len(ran) == 3

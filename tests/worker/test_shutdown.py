@@ -1,0 +1,239 @@
+"""Shutdown: what runs is finished or given back, and nothing is lost by it."""
+
+import asyncio
+import threading
+import time
+from datetime import timedelta
+
+import pytest
+
+from pgq_orm import PgQueuer
+from pgq_orm.errors import RegistrationError, SchemaError
+from pgq_orm.models import Context, Job
+from pgq_orm.worker import runner
+from pgq_orm.worker.settings import QueueExecutionMode
+from tests.eventually import aeventually, eventually
+from tests.worker.conftest import dispose, make_engine
+from tests.worker.queues import Queue
+from tests.worker.workers import running, seconds
+
+drain = QueueExecutionMode.drain
+
+
+def picked(queue: Queue) -> list[int]:
+    return queue.scalars("SELECT id FROM pgq_job WHERE status = 'picked' ORDER BY id")
+
+
+async def test_a_shutdown_finishes_what_runs_and_picks_nothing_more(each_pgq: PgQueuer, queue: Queue) -> None:
+    release = threading.Event()
+    each_pgq.entrypoint("sync")(lambda job: release.wait(10))
+
+    @each_pgq.entrypoint("async")
+    async def work(job: Job) -> None:
+        await aeventually(release.is_set)
+
+    job_ids = queue.enqueue(["sync", "async", "sync", "async"])  # type: ignore[arg-type]
+    async with running(each_pgq, max_concurrent_tasks=2) as work_to_end:
+        await aeventually(lambda: picked(queue) == job_ids[:2])
+        each_pgq.shutdown.set()
+        await asyncio.sleep(0.1)
+        assert not work_to_end.done()
+        release.set()
+        await work_to_end
+    assert sorted(entry.job_id for entry in queue.log()) == job_ids[:2]
+    assert queue.statuses() == ["successful"] * 2
+    assert [(job.status, job.attempts) for job in queue.jobs()] == [("queued", 0)] * 2
+    assert queue.worker_ids() == []
+
+
+async def test_stopping_now_gives_everything_back_without_counting_an_attempt(
+    each_pgq: PgQueuer, queue: Queue
+) -> None:
+    started: list[str] = []
+    interrupted: list[str] = []
+
+    @each_pgq.entrypoint("async")
+    async def work(job: Job) -> None:
+        started.append("async")
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            interrupted.append("async")
+
+    @each_pgq.entrypoint("sync")
+    def work_in_a_thread(job: Job, context: Context) -> None:
+        started.append("sync")
+        eventually(lambda: context.cancellation.cancel_called)
+        interrupted.append("sync")
+
+    queue.enqueue(["sync", "async", "sync", "async"])  # type: ignore[arg-type]
+    async with running(each_pgq, max_concurrent_tasks=2):
+        await aeventually(lambda: len(started) == 2)
+        each_pgq.stop_now()
+    assert sorted(interrupted) == ["async", "sync"]
+    assert queue.log() == []
+    assert [(job.status, job.attempts, job.worker_id) for job in queue.jobs()] == [("queued", 0, None)] * 4
+    assert queue.worker_ids() == []
+
+
+async def test_stopping_in_the_middle_of_a_pick_gives_back_what_it_picked(
+    each_pgq: PgQueuer, queue: Queue
+) -> None:
+    each_pgq.entrypoint("work")(lambda job: time.sleep(1))
+    for _ in range(5):
+        each_pgq.shutdown.clear()
+        queue.enqueue("work", [None] * 5)
+        async with running(each_pgq):
+            while not picked(queue):
+                await asyncio.sleep(0)
+            each_pgq.stop_now()
+        assert {(job.status, job.attempts, job.worker_id) for job in queue.jobs()} == {("queued", 0, None)}
+        assert queue.worker_ids() == []
+
+
+async def test_stopping_now_does_not_wait_for_a_thread_that_cannot_be_interrupted(
+    pgq: PgQueuer, queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "INTERRUPTION_SECONDS", 0.2)
+    release = threading.Event()
+    pgq.entrypoint("work")(lambda job: release.wait(10))
+    [job_id] = queue.enqueue("work")
+    began = time.monotonic()
+    async with running(pgq):
+        await aeventually(lambda: picked(queue) == [job_id])
+        pgq.stop_now()
+    assert time.monotonic() - began < 3
+    assert (queue.job(job_id).status, queue.job(job_id).attempts) == ("queued", 0)
+    release.set()
+
+
+async def test_stopping_now_is_possible_while_a_shutdown_waits(pgq: PgQueuer, queue: Queue) -> None:
+    @pgq.entrypoint("work")
+    async def work(job: Job) -> None:
+        await asyncio.sleep(3600)
+
+    [job_id] = queue.enqueue("work")
+    async with running(pgq) as work_to_end:
+        await aeventually(lambda: picked(queue) == [job_id])
+        pgq.shutdown.set()
+        await asyncio.sleep(0.1)
+        assert not work_to_end.done()
+        pgq.stop_now()
+    assert queue.job(job_id).status == "queued"
+
+
+async def test_who_cancels_the_worker_waits_for_what_runs(pgq: PgQueuer, queue: Queue) -> None:
+    @pgq.entrypoint("work")
+    async def work(job: Job) -> None:
+        await asyncio.sleep(0.3)
+
+    [job_id] = queue.enqueue("work")
+    work_to_end = asyncio.create_task(pgq.run())
+    await aeventually(lambda: picked(queue) == [job_id])
+    work_to_end.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await work_to_end
+    assert queue.statuses(job_id) == ["successful"]
+    assert queue.worker_ids() == []
+
+
+@pytest.mark.parametrize("kind", ["psycopg", "asyncpg", "sync"])
+def test_jobs_go_back_when_the_event_loop_ends_under_them(dsn: str, queue: Queue, kind: str) -> None:
+    """An application that forgets its worker: `asyncio.run` cancels all that is left, the handlers too."""
+
+    async def forget() -> None:
+        engine = make_engine(kind, dsn)
+        pgq = PgQueuer(engine)
+
+        @pgq.entrypoint("work")
+        async def work(job: Job) -> None:
+            await asyncio.sleep(3600)
+
+        worker = asyncio.create_task(pgq.run())
+        worker.add_done_callback(lambda _: None)
+        await aeventually(lambda: len(picked(queue)) == 2)
+
+    queue.enqueue("work", [None, None])
+    asyncio.run(forget())
+    assert [(job.status, job.attempts) for job in queue.jobs()] == [("queued", 0)] * 2
+    assert queue.log() == []
+    assert queue.worker_ids() == []
+
+
+# Draining
+
+
+async def test_draining_ends_when_no_job_is_ready(each_pgq: PgQueuer, queue: Queue) -> None:
+    each_pgq.entrypoint("work")(lambda job: None)
+    queue.enqueue("work", [None] * 250)
+    [deferred] = queue.enqueue("work", execute_after=timedelta(hours=1))
+    await each_pgq.run(mode=drain)
+    assert queue.statuses() == ["successful"] * 250
+    assert [job.id for job in queue.jobs()] == [deferred]
+    assert queue.worker_ids() == []
+
+
+async def test_draining_ends_as_soon_as_the_last_job_has(pgq: PgQueuer, queue: Queue) -> None:
+    @pgq.entrypoint("work")
+    async def work(job: Job) -> None:
+        await asyncio.sleep(1)
+
+    queue.enqueue("work")
+    began = time.monotonic()
+    await pgq.run(mode=drain)
+    assert time.monotonic() - began < 1.8
+
+
+async def test_draining_runs_what_its_jobs_enqueue(pgq: PgQueuer, queue: Queue) -> None:
+    @pgq.entrypoint("work")
+    def work(job: Job) -> None:
+        if job.priority < 3:
+            queue.enqueue("work", priority=job.priority + 1)
+
+    queue.enqueue("work")
+    await pgq.run(mode=drain)
+    assert queue.statuses() == ["successful"] * 4
+
+
+async def test_an_application_can_be_drained_again(each_pgq: PgQueuer, queue: Queue) -> None:
+    each_pgq.entrypoint("work")(lambda job: None)
+    for count in range(1, 4):
+        queue.enqueue("work")
+        await each_pgq.run(mode=drain)
+        assert len(queue.log()) == count
+
+
+# Starting
+
+
+@pytest.mark.parametrize("kind", ["psycopg", "asyncpg", "sync"])
+async def test_a_worker_without_tables_says_what_to_run(empty_dsn: str, kind: str) -> None:
+    engine = make_engine(kind, empty_dsn)
+    pgq = PgQueuer(engine)
+    pgq.entrypoint("work")(lambda job: None)
+    with pytest.raises(SchemaError, match="pgq install"):
+        await pgq.run()
+    await dispose(engine)
+
+
+async def test_a_worker_without_handlers_refuses_to_start(pgq: PgQueuer) -> None:
+    with pytest.raises(RegistrationError, match="no entrypoint is registered"):
+        await pgq.run()
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"batch_size": 0}, "batch_size must be at least 1"),
+        ({"max_concurrent_tasks": 0}, "max_concurrent_tasks must be at least 1"),
+        ({"dequeue_timeout": timedelta(0)}, "dequeue_timeout must be a positive timedelta"),
+        ({"heartbeat_timeout": seconds(-1)}, "heartbeat_timeout must be a positive timedelta"),
+        ({"queues": ()}, "at least one queue"),
+    ],
+)
+async def test_settings_that_cannot_work_are_refused(
+    pgq: PgQueuer, options: dict[str, object], complaint: str
+) -> None:
+    pgq.entrypoint("work")(lambda job: None)
+    with pytest.raises(RegistrationError, match=complaint):
+        await pgq.run(**options)  # type: ignore[arg-type]
