@@ -34,7 +34,8 @@ INDEXES = """
 CONSTRAINTS = """
     SELECT conrelid::regclass::text, conname, contype
     FROM pg_constraint
-    WHERE starts_with(conrelid::regclass::text, 'pgq_') AND conname NOT LIKE 'pgq_version%' AND contype NOT IN ('n', 't')
+    WHERE starts_with(conrelid::regclass::text, 'pgq_')
+        AND conname NOT LIKE 'pgq_version%' AND contype NOT IN ('n', 't')
     ORDER BY 1, 2
 """
 
