@@ -1,6 +1,6 @@
 """Errors: each says what was found, what was expected and what to do."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 
 
@@ -35,6 +35,83 @@ class UnknownEntrypointError(PgqError, LookupError):
         super().__init__(f"no handler for entrypoint {entrypoint!r}: {guess}{remedy} (registered: {known})")
 
 
+class JobNotFoundError(PgqError, LookupError):
+    """There is no job of that id, neither to be done nor in the log."""
+
+    def __init__(self, job_id: int) -> None:
+        self.job_id = job_id
+        super().__init__(
+            f"job {job_id} is not to be found: the transaction that enqueued it has not committed, or was rolled "
+            "back, or the job ended so long ago that its log row is gone; commit before asking from elsewhere"
+        )
+
+
+class JobNotFinishedError(PgqError):
+    """The job is still to be done, so nothing has come of it yet."""
+
+    def __init__(self, job_id: int, status: str) -> None:
+        self.job_id = job_id
+        self.status = status
+        super().__init__(
+            f"job {job_id} has not ended, it is {status}: ask again later, or wait for it with a CompletionWatcher"
+        )
+
+
+class JobFailedError(PgqError):
+    """The job ended without a result."""
+
+    def __init__(self, job_id: int, status: str, error: str | None) -> None:
+        self.job_id = job_id
+        self.status = status
+        """How it ended: `exception` or `canceled`."""
+        self.error = error
+        """What the handler raised, in one line."""
+        super().__init__(
+            f"job {job_id} has no result, it ended as {status}"
+            + (f" by {error}" if error else "")
+            + "; list_failed_jobs() shows the traceback of one that failed, requeue_jobs() runs it again"
+        )
+
+
+class CompletionTimeoutError(PgqError, TimeoutError):
+    """The job did not end in the time that the caller gave it. It goes on."""
+
+    def __init__(self, job_id: int, status: str | None, seconds: float) -> None:
+        self.job_id = job_id
+        self.status = status
+        """Its status when last seen, None if it was not seen."""
+        found = f"it is {status}" if status else "it was not seen"
+        super().__init__(f"job {job_id} has not ended within {seconds:g} s: {found}; it goes on, wait again")
+
+
+class RequeueRefusedError(PgqError, ValueError):
+    """Some of the jobs cannot be enqueued again, so none of the call's was."""
+
+    def __init__(self, refusals: Mapping[int, str]) -> None:
+        self.refusals = dict(refusals)
+        """Why, by the job's id."""
+        named = list(self.refusals.items())[:10]
+        reasons = "; ".join(f"job {job_id} {reason}" for job_id, reason in named)
+        if others := len(self.refusals) - len(named):
+            reasons += f"; and {others} more"
+        super().__init__(f'nothing was requeued: {reasons} (on_refused="skip" leaves such jobs out)')
+
+
+class UnknownScheduleError(PgqError, LookupError):
+    """No schedule of that id or entrypoint is in the database."""
+
+    def __init__(self, schedule: int | str, known: Iterable[str]) -> None:
+        self.schedule = schedule
+        names = sorted(set(known))
+        close = get_close_matches(str(schedule), names, n=1)
+        guess = f"did you mean {close[0]!r}? " if close else ""
+        listed = ", ".join(map(repr, names)) or "none"
+        super().__init__(
+            f"no schedule {schedule!r} in the database: {guess}a worker adds the ones of its application when it "
+            f"starts (known: {listed})"
+        )
+
+
 class RegistrationError(PgqError, ValueError):
     """An entrypoint or a schedule was declared in a way that cannot work."""
 
@@ -57,3 +134,27 @@ class FactoryError(PgqError):
 
 class LeaseLost(PgqError):  # noqa: N818 - a fact about the job rather than a fault of the caller
     """The job was given to another worker; whatever this one still does for it must not be kept."""
+
+
+class RetryException(PgqError):  # noqa: N818 - the names are PgQueuer's
+    """An executor that tries again within the process has given up; the handler's last exception is the cause."""
+
+
+class MaxRetriesExceeded(RetryException):
+    """All attempts that the executor makes have failed."""
+
+
+class MaxTimeExceeded(RetryException):
+    """The time that the executor has for all its attempts is over."""
+
+
+class ProcessCrashed(PgqError):  # noqa: N818 - what happened, not a fault of the caller
+    """The process in which a handler ran ended before the handler did; the message has its exit code or signal."""
+
+
+class CommandFailed(PgqError):  # noqa: N818 - what happened, not a fault of the caller
+    """A command ended with an exit code other than 0, or by a signal; the message ends with what it said last."""
+
+
+class RemoteError(PgqError):
+    """Stands for an exception of a handler in another process or interpreter, which cannot be brought here."""

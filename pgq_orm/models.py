@@ -27,12 +27,15 @@ class Job:
     queue: str
     entrypoint: str
     payload: bytes | None = None
-    arguments: Mapping[str, Any] | None = None
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    """The JSON arguments; empty for a job with a payload of bytes."""
     headers: Mapping[str, Any] | None = None
     dedupe_key: str | None = None
     max_attempts: int | None = None
     worker_id: UUID | None = None
     schedule_id: int | None = None
+    is_cancel_requested: bool = False
+    """Whether somebody asked an earlier attempt to stop; such a job is not run again."""
 
     @property
     def data(self) -> bytes | None:

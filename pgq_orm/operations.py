@@ -354,11 +354,23 @@ class FailedAttempt(NamedTuple):
     traceback: str
 
 
+class Release(NamedTuple):
+    """A job that is given back as if it had not been picked, to be picked again after the delay."""
+
+    id: int
+    lease: int
+    delay_seconds: float = 0.0
+
+
 class Lease(NamedTuple):
     """A worker's right to a job."""
 
     id: int
     lease: int
+
+
+Ended: TypeAlias = Outcome | FailedAttempt | Release
+"""How an attempt ended: for good, to be made again, or given back as if it had never begun."""
 
 
 class Notice(NamedTuple):
@@ -444,9 +456,10 @@ def retry(worker_id: UUID, attempts: Sequence[FailedAttempt]) -> Operation[set[i
     return Operation(statement("retry"), params, _ids)
 
 
-def release(leases: Sequence[Lease]) -> Operation[set[int]]:
+def release(jobs: Sequence[Release]) -> Operation[set[int]]:
     """Gives jobs back unharmed; answers the ids whose lease still stood."""
-    return Operation(statement("release"), _lease_params(leases), _ids)
+    ids, leases, delays = _columns(jobs)
+    return Operation(statement("release"), {"ids": ids, "leases": leases, "delays_seconds": delays}, _ids)
 
 
 def cancel(job_ids: Sequence[int]) -> Operation[dict[int, bool]]:
@@ -587,7 +600,7 @@ def _picked(rows: Sequence[Row]) -> list[Job]:
 
 def _picked_job(values: list[Any]) -> Job:
     values[_STATUS] = JobStatus.PICKED
-    values[_ARGUMENTS] = _json(values[_ARGUMENTS])
+    values[_ARGUMENTS] = _json(values[_ARGUMENTS]) or {}
     values[_HEADERS] = _json(values[_HEADERS])
     return Job(*values)
 

@@ -1,5 +1,7 @@
 -- Ends attempts: a job whose lease still stands leaves pgq_job and enters pgq_log.
 -- Answers the ids that were ended; whatever is missing had lost its lease and is not logged.
+-- What a job was given is kept if it did not succeed. Otherwise JSON null in `arguments` tells that there was something,
+-- so that requeue.sql does not run the job again without it.
 WITH ended AS (
     DELETE FROM pgq_job AS job
     USING unnest(
@@ -18,7 +20,8 @@ WITH ended AS (
     RETURNING
         job.*,
         outcome.status AS outcome,
-        job.updated + make_interval(secs => outcome.wait_seconds) AS started,
+        -- two clocks: the wait is the worker's, from before its pick reached the server
+        LEAST(job.updated + make_interval(secs => outcome.wait_seconds), now()) AS started,
         make_interval(secs => outcome.duration_seconds) AS duration,
         outcome.result,
         outcome.error,
@@ -33,7 +36,10 @@ WITH ended AS (
         id, created, execute_after, started, priority, attempts + 1, outcome, queue, entrypoint, worker_id,
         duration, CAST(result AS jsonb), error, traceback,
         CASE WHEN outcome <> 'successful' THEN payload END,
-        CASE WHEN outcome <> 'successful' THEN arguments END,
+        CASE
+            WHEN outcome <> 'successful' THEN arguments
+            WHEN payload IS NOT NULL OR arguments IS NOT NULL OR headers IS NOT NULL THEN CAST('null' AS jsonb)
+        END,
         CASE WHEN outcome <> 'successful' THEN headers END,
         dedupe_key, max_attempts, schedule_id, workflow_id, concurrency_key
     FROM ended

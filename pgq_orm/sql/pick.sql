@@ -37,4 +37,5 @@ RETURNING
     job.dedupe_key,
     job.max_attempts,
     job.worker_id,
-    job.schedule_id;
+    job.schedule_id,
+    job.cancel_requested IS NOT NULL;

@@ -22,7 +22,6 @@ WITH dead AS MATERIALIZED (
         lease = job.lease + 1,
         attempts = job.attempts + 1,
         worker_id = NULL,
-        cancel_requested = NULL,
         updated = now()
     FROM orphan
     WHERE job.id = orphan.id

@@ -6,7 +6,6 @@ WITH retried AS (
         lease = job.lease + 1,
         attempts = job.attempts + 1,
         worker_id = NULL,
-        cancel_requested = NULL,
         updated = now(),
         execute_after = now() + make_interval(secs => outcome.delay_seconds)
     FROM unnest(

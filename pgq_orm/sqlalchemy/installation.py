@@ -6,16 +6,10 @@ Everything here runs in the caller's transaction, and nothing that is asked can 
 from sqlalchemy import Connection, text
 
 from pgq_orm import operations, schema
-from pgq_orm.schema import CURRENT_VERSION, EMPTY, Remedies
+from pgq_orm.schema import CURRENT_VERSION, EMPTY
 from pgq_orm.sqlalchemy.creation import ddl
+from pgq_orm.sqlalchemy.remedies import REMEDIES
 from pgq_orm.sqlalchemy.session import run
-
-REMEDIES = Remedies(
-    install="`alembic upgrade heads`, or `pgq install` if the application does not use Alembic",
-    upgrade="`alembic upgrade heads`, with a revision that calls pgq-orm's `upgrade(op, to=…)`, "
-    "or `pgq upgrade` if the application does not use Alembic",
-    remove="`alembic downgrade`, or `pgq uninstall` if the application does not use Alembic",
-)
 
 _INSTALLER_LOCK = int.from_bytes(b"pgq_orm", "big")
 _LONGEST_WAIT_FOR_A_LOCK = "10s"

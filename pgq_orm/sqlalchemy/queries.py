@@ -1,14 +1,18 @@
 """Queries: what an application asks of the queue, inside its own session's transaction."""
 
-from collections.abc import Iterable
-from typing import Literal, Unpack, overload
+from functools import partial
+from typing import Literal, TypeVar, Unpack, overload
 
 from pgq_orm import operations
+from pgq_orm.methods import Administration
 from pgq_orm.operations import EnqueueOptions, ExecuteAfter, JsonObject, Many, OnConflict
 from pgq_orm.sqlalchemy.session import AsyncTarget, SyncTarget, require_async, require_sync, run, run_async
+from pgq_orm.steps import Steps, carry_out, carry_out_async
+
+T = TypeVar("T")
 
 
-class Queries:
+class Queries(Administration):
     """The queue, in the transaction of an `AsyncSession` or an `AsyncConnection`.
 
     Nothing is committed here: a job exists exactly when the caller's transaction commits.
@@ -74,15 +78,11 @@ class Queries:
             await run_async(self._target, withdrawal)
         return wish.answer(added)
 
-    async def mark_job_as_cancelled(self, job_ids: Iterable[int]) -> dict[int, bool]:
-        """Cancels jobs: one that waits ends at once, a running one is asked to stop.
-
-        Answers, for each job that was still to be done, whether it is running.
-        """
-        return await run_async(self._target, operations.cancel(list(job_ids)))
+    async def _carry_out(self, steps: Steps[T]) -> T:
+        return await carry_out_async(steps, partial(run_async, self._target))
 
 
-class SyncQueries:
+class SyncQueries(Administration):
     """The queue, in the transaction of a `Session` or a `Connection`; otherwise like `Queries`."""
 
     def __init__(self, session: SyncTarget) -> None:
@@ -144,9 +144,5 @@ class SyncQueries:
             run(self._target, withdrawal)
         return wish.answer(added)
 
-    def mark_job_as_cancelled(self, job_ids: Iterable[int]) -> dict[int, bool]:
-        """Cancels jobs: one that waits ends at once, a running one is asked to stop.
-
-        Answers, for each job that was still to be done, whether it is running.
-        """
-        return run(self._target, operations.cancel(list(job_ids)))
+    def _carry_out(self, steps: Steps[T]) -> T:
+        return carry_out(steps, partial(run, self._target))

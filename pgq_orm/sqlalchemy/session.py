@@ -1,18 +1,25 @@
 """Session: carries an operation out on whatever the caller has in hand, inside the caller's transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from typing import Any, TypeAlias, TypeVar
 
 from sqlalchemy import Connection, CursorResult, Engine, Result, TextClause, text
-from sqlalchemy.exc import InvalidRequestError, ResourceClosedError, UnboundExecutionError
+from sqlalchemy.exc import (
+    InvalidRequestError,
+    ProgrammingError,
+    ResourceClosedError,
+    UnboundExecutionError,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_scoped_session
 from sqlalchemy.orm import Session, scoped_session
 
-from pgq_orm.errors import SessionError
+from pgq_orm.errors import SchemaError, SessionError
 from pgq_orm.operations import Operation
 from pgq_orm.sql import Statement
 from pgq_orm.sqlalchemy.models import Job
+from pgq_orm.sqlalchemy.remedies import REMEDIES
 
 T = TypeVar("T")
 SyncTarget: TypeAlias = Session | Connection | scoped_session[Any]
@@ -21,37 +28,32 @@ AsyncTarget: TypeAlias = AsyncSession | AsyncConnection | async_scoped_session[A
 _JOBS = {"mapper": Job}
 """Which of a session's several databases: the one that Job is bound to."""
 
+_UNDEFINED_TABLE = "42P01"
+"""PostgreSQL's SQLSTATE."""
+
 
 def run(target: SyncTarget, operation: Operation[T]) -> T:
     """Executes the operation on the session or connection: in its transaction, which begins if none has."""
     carrier = target() if isinstance(target, scoped_session) else target
     clause = _clause(operation.statement)
-    try:
+    with _explaining():
         if isinstance(carrier, Session):
             result = carrier.execute(clause, operation.params, bind_arguments=_JOBS)
         else:
             result = carrier.execute(clause, operation.params)
         return operation.read(_rows(result))
-    except InvalidRequestError as error:
-        if _says_closed(error):
-            raise _closed(error) from error
-        raise
 
 
 async def run_async(target: AsyncTarget, operation: Operation[T]) -> T:
     """Executes the operation on the session or connection: in its transaction, which begins if none has."""
     carrier = target() if isinstance(target, async_scoped_session) else target
     clause = _clause(operation.statement)
-    try:
+    with _explaining():
         if isinstance(carrier, AsyncSession):
             result = await carrier.execute(clause, operation.params, bind_arguments=_JOBS)
         else:
             result = await carrier.execute(clause, operation.params)
         return operation.read(_rows(result))
-    except InvalidRequestError as error:
-        if _says_closed(error):
-            raise _closed(error) from error
-        raise
 
 
 def require_sync(target: object) -> SyncTarget:
@@ -64,7 +66,7 @@ def require_sync(target: object) -> SyncTarget:
         _require_postgresql(target)
         return target
     if isinstance(target, AsyncSession | AsyncConnection | async_scoped_session):
-        raise SessionError(f"SyncQueries cannot await a {type(target).__name__}: use Queries with it")
+        raise SessionError(f"SyncQueries cannot await an {type(target).__name__}: use Queries with it")
     raise SessionError(_wrong_type("SyncQueries", "a Session or a Connection", target, Engine))
 
 
@@ -87,7 +89,7 @@ def require_async(target: object) -> AsyncTarget:
 def _wrong_type(name: str, expected: str, target: object, engine: type[Any]) -> str:
     if isinstance(target, engine):
         return (
-            f"{name} joins a transaction, and a {engine.__name__} has none: "
+            f"{name} joins a transaction, and an {engine.__name__} has none: "
             "open a session on it, or a connection with engine.begin()"
         )
     return (
@@ -111,8 +113,19 @@ def _require_postgresql(target: Session | Connection | None) -> None:
         raise SessionError(f"the session is bound to {dialect.name}; the queue needs PostgreSQL")
 
 
-def _says_closed(error: InvalidRequestError) -> bool:
-    return isinstance(error, ResourceClosedError) or "permanently closed" in str(error)
+@contextmanager
+def _explaining() -> Iterator[None]:
+    """Says in our words what the user can mend; what SQLAlchemy explains better stays as it is."""
+    try:
+        yield
+    except InvalidRequestError as error:
+        if isinstance(error, ResourceClosedError) or "permanently closed" in str(error):
+            raise _closed(error) from error
+        raise
+    except ProgrammingError as error:
+        if getattr(error.orig, "sqlstate", None) == _UNDEFINED_TABLE:
+            raise SchemaError(f"the database has no pgq-orm tables: run {REMEDIES.install}") from error
+        raise
 
 
 def _closed(error: InvalidRequestError) -> SessionError:

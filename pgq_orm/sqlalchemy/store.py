@@ -17,8 +17,8 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 from pgq_orm.errors import SessionError
 from pgq_orm.operations import Operation
-from pgq_orm.sqlalchemy.installation import REMEDIES
 from pgq_orm.sqlalchemy.listeners import EngineListener
+from pgq_orm.sqlalchemy.remedies import REMEDIES
 from pgq_orm.sqlalchemy.scopes import EngineScopes
 from pgq_orm.sqlalchemy.session import run, run_async
 from pgq_orm.store import BOOKKEEPING_SETTINGS, STATEMENT_SECONDS, Store

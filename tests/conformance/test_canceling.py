@@ -102,7 +102,7 @@ async def test_a_job_that_is_given_back_at_this_very_moment_ends(
     binding: Binding, tables: Tables, worker_id: UUID, rival: psycopg.Connection
 ) -> None:
     job_id = tables.add_picked_job(worker_id)
-    release = operations.release([operations.Lease(job_id, 1)])
+    release = operations.release([operations.Release(job_id, 1)])
     rival.execute(release.statement.pyformat.encode(), release.params)
     assert await _canceled_while(rival, binding, tables, job_id) == {job_id: False}
     assert [log.status for log in tables.logs()] == ["canceled"]

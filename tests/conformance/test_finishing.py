@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from pgq_orm import operations
-from pgq_orm.operations import FailedAttempt, Lease, Operation, Outcome
+from pgq_orm.operations import FailedAttempt, Lease, Operation, Outcome, Release
 from tests.conformance.bindings import Binding
 from tests.conformance.ears import Ears
 from tests.conformance.tables import Tables, ago
@@ -28,6 +28,7 @@ async def test_a_job_that_succeeded_leaves_its_trace_in_the_log(
     job_id = tables.add_picked_job(
         worker_id,
         created=ago(hours=2),
+        updated=ago(seconds=10),
         execute_after=ago(hours=1),
         priority=3,
         attempts=1,
@@ -59,6 +60,16 @@ async def test_a_job_that_succeeded_leaves_its_trace_in_the_log(
     assert (log.dedupe_key, log.max_attempts, log.schedule_id) == ("order-5", 5, 9)
     assert (log.workflow_id, log.concurrency_key) == (UUID(int=1), "user-1")
     assert (log.payload, log.arguments, log.headers) == (None, None, None)
+
+
+async def test_no_attempt_starts_after_it_has_ended(
+    binding: Binding, tables: Tables, worker_id: UUID
+) -> None:
+    """A worker's clock may be ahead of the database's."""
+    job_id = tables.add_picked_job(worker_id)
+    await binding.run(operations.finish([Outcome(job_id, 1, "successful", 60.0, 0.0)]))
+    (log,) = tables.logs()
+    assert log.started <= log.created
 
 
 @pytest.mark.parametrize("status", ["exception", "canceled"])
@@ -143,7 +154,7 @@ async def test_a_released_job_is_as_if_it_had_never_been_picked(
     binding: Binding, tables: Tables, worker_id: UUID
 ) -> None:
     job_id = tables.add_picked_job(worker_id, attempts=1)
-    assert await binding.run(operations.release([Lease(job_id, 1)])) == {job_id}
+    assert await binding.run(operations.release([Release(job_id, 1)])) == {job_id}
     job = tables.job(job_id)
     assert (job.status, job.attempts, job.lease, job.worker_id) == ("queued", 1, 2, None)
     assert tables.logs() == []
@@ -151,12 +162,21 @@ async def test_a_released_job_is_as_if_it_had_never_been_picked(
     assert again.id == job_id
 
 
+async def test_a_snoozed_job_waits_uncounted(binding: Binding, tables: Tables, worker_id: UUID) -> None:
+    job_id = tables.add_picked_job(worker_id, attempts=1)
+    assert await binding.run(operations.release([Release(job_id, 1, 60.0)])) == {job_id}
+    job = tables.job(job_id)
+    assert (job.status, job.attempts, job.lease, job.worker_id) == ("queued", 1, 2, None)
+    assert timedelta(seconds=59) < job.execute_after - job.updated <= timedelta(seconds=60)
+    assert tables.logs() == []
+
+
 async def test_a_released_job_wakes_another_worker(
     binding: Binding, tables: Tables, worker_id: UUID, ears: Ears
 ) -> None:
     job_id = tables.add_picked_job(worker_id)
     ears.listen()
-    await binding.run(operations.release([Lease(job_id, 1)]))
+    await binding.run(operations.release([Release(job_id, 1)]))
     assert await aeventually(ears.heard) == [""]
 
 
@@ -169,7 +189,7 @@ ENDINGS: dict[str, Callable[[UUID, list[Lease]], Operation[set[int]]]] = {
     "retry": lambda worker_id, leases: operations.retry(
         worker_id, [FailedAttempt(*held, 1.0, 0.1, "E", "T") for held in leases]
     ),
-    "release": lambda _, leases: operations.release(leases),
+    "release": lambda _, leases: operations.release([Release(*held) for held in leases]),
 }
 however_it_ends = pytest.mark.parametrize("end", ENDINGS.values(), ids=list(ENDINGS))
 

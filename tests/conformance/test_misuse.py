@@ -148,11 +148,11 @@ def other_engine() -> AsyncEngine:
 
 def test_an_engine_has_no_transaction_to_join(sync_engine: Engine, other_engine: AsyncEngine) -> None:
     with pytest.raises(
-        SessionError, match="SyncQueries joins a transaction, and a Engine has none: open a session"
+        SessionError, match="SyncQueries joins a transaction, and an Engine has none: open a session"
     ):
         SyncQueries(sync_engine)  # type: ignore[arg-type]
     with pytest.raises(
-        SessionError, match="Queries joins a transaction, and a AsyncEngine has none: open a session"
+        SessionError, match="Queries joins a transaction, and an AsyncEngine has none: open a session"
     ):
         Queries(other_engine)  # type: ignore[arg-type]
 
@@ -165,7 +165,7 @@ def test_each_class_names_the_other_one(sync_engine: Engine, other_engine: Async
             Queries(sync)  # type: ignore[arg-type]
     makers = async_scoped_session(async_sessionmaker(other_engine), scopefunc=lambda: 1)
     for target in (AsyncSession(other_engine), makers, other_engine.connect()):
-        with pytest.raises(SessionError, match=r"SyncQueries cannot await a \w+: use Queries with it"):
+        with pytest.raises(SessionError, match=r"SyncQueries cannot await an \w+: use Queries with it"):
             SyncQueries(target)  # type: ignore[arg-type]
 
 

@@ -32,6 +32,7 @@ async def test_a_dead_workers_job_is_queued_again_and_the_crash_counts(
     job = tables.job(job_id)
     assert (job.status, job.attempts, job.lease, job.worker_id) == ("queued", 2, 2, None)
     assert job.payload == b"p"
+    assert job.cancel_requested is not None  # so that it is not run again
     (log,) = tables.logs()
     assert (log.job_id, log.status, log.retried, log.attempt) == (job_id, "exception", True, 2)
     assert (log.worker_id, log.payload) == (dead_id, None)

@@ -98,8 +98,9 @@ async def test_closing_leaves_no_connection_behind(
 ) -> None:
     store = open_store(dsn)
     await store.run(asking("SELECT 1"))
+    assert connections_of_stores(tables) > 0
     async with hearing(store):
-        assert connections_of_stores(tables) > 0
+        pass
     await store.close()
     await aeventually(lambda: connections_of_stores(tables) == 0)
 

@@ -117,7 +117,7 @@ def test_a_promotion_looks_at_what_is_due_and_not_at_what_waits(
 OPERATIONS: dict[str, Callable[[], Operation[Any]]] = {
     "finish": lambda: operations.finish([Outcome(*held, "successful", 0.0, 0.1) for held in HELD]),
     "retry": lambda: operations.retry(LIVING, [FailedAttempt(*held, 1.0, 0.1, "E", "T") for held in HELD]),
-    "release": lambda: operations.release(HELD),
+    "release": lambda: operations.release([operations.Release(*held) for held in HELD]),
     "beat": lambda: operations.beat(LIVING, HELD, unheld_seconds=30.0),
     "rescue": lambda: operations.rescue(crash_limit=5, batch_size=1000),
     "cancel": lambda: operations.cancel([held.id for held in HELD]),

@@ -13,8 +13,9 @@ from alembic.runtime.migration import MigrationContext
 
 from pgq_orm import schema
 from pgq_orm.schema import CURRENT_VERSION
-from pgq_orm.sqlalchemy.installation import REMEDIES, installed_version
+from pgq_orm.sqlalchemy.installation import installed_version
 from pgq_orm.sqlalchemy.models import metadata
+from pgq_orm.sqlalchemy.remedies import REMEDIES
 
 
 def write_steps(

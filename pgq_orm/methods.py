@@ -1,0 +1,94 @@
+"""Methods: what administration offers, as methods for every class that can carry steps out, defined once."""
+
+from collections.abc import Callable, Coroutine
+from functools import wraps
+from typing import Any, Generic, ParamSpec, Protocol, TypeVar, overload
+
+from pgq_orm import administration
+from pgq_orm.steps import Steps
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Caller(Protocol):
+    """Carries steps out at once."""
+
+    def _carry_out(self, steps: Steps[T]) -> T: ...
+
+
+class Awaiter(Protocol):
+    """Carries steps out when awaited."""
+
+    async def _carry_out(self, steps: Steps[T]) -> T: ...
+
+
+class Method(Generic[P, T]):
+    """A function that gives steps, as a method that carries them out: awaited on an Awaiter, called on a Caller.
+
+    One definition, with one signature and one docstring, serves every class that can carry steps out.
+    """
+
+    def __init__(self, give_steps: Callable[P, Steps[T]]) -> None:
+        self._give_steps = give_steps
+
+    @overload
+    def __get__(self, owner: None, kind: type) -> Callable[P, Steps[T]]: ...
+
+    @overload
+    def __get__(self, owner: Awaiter, kind: type) -> Callable[P, Coroutine[Any, Any, T]]: ...
+
+    @overload
+    def __get__(self, owner: Caller, kind: type) -> Callable[P, T]: ...
+
+    def __get__(self, owner: Awaiter | Caller | None, kind: type) -> object:
+        if owner is None:
+            return self._give_steps  # so that help() on the class finds the signature and the docstring
+
+        @wraps(self._give_steps)
+        def method(*args: P.args, **kwargs: P.kwargs) -> object:
+            return owner._carry_out(self._give_steps(*args, **kwargs))
+
+        return method
+
+
+class Administration:
+    """What can be asked of the queue wherever steps can be carried out: awaited on an Awaiter, called on a Caller.
+
+    `pgq_orm.administration` says of each what it answers, what it costs and what it raises.
+    """
+
+    mark_job_as_cancelled = Method(administration.mark_job_as_cancelled)
+    """Cancels jobs: one that waits ends at once, a running one is asked to stop."""
+    requeue_jobs = Method(administration.requeue_jobs)
+    """Enqueues jobs that have ended again; answers the new id of each old one."""
+    job_status = Method(administration.job_status)
+    """The status of each job, in the order asked for; unknown ones are left out."""
+    result = Method(administration.result)
+    """What a job's handler returned."""
+    list_failed_jobs = Method(administration.list_failed_jobs)
+    """The jobs that ended as `exception`, the latest first, a page at a time."""
+
+    queue_size = Method(administration.queue_size)
+    """How many jobs are still to be done, by queue, entrypoint, priority and status."""
+    queue_age = Method(administration.queue_age)
+    """How long the jobs of each entrypoint have been waiting that could run now."""
+    log_statistics = Method(administration.log_statistics)
+    """How many attempts ended, by second, queue, entrypoint, priority and status."""
+    active_workers = Method(administration.active_workers)
+    """The worker processes that live, and how many jobs each runs."""
+    clear_queue = Method(administration.clear_queue)
+    """Cancels every job that no worker has picked; answers how many."""
+    clear_queue_log = Method(administration.clear_queue_log)
+    """Deletes log rows, with the results in them; answers how many."""
+
+    fetch_schedules = Method(administration.fetch_schedules)
+    """Every schedule in the database."""
+    pause_schedule = Method(administration.pause_schedule)
+    """Lets schedules rest until they are resumed; answers their ids."""
+    resume_schedule = Method(administration.resume_schedule)
+    """Lets schedules fire again; answers their ids."""
+    run_schedule_now = Method(administration.run_schedule_now)
+    """Enqueues the job of a schedule beside its ticks; answers the job's id by schedule."""
+    delete_schedule = Method(administration.delete_schedule)
+    """Removes schedules; answers their ids."""

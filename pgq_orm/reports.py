@@ -1,0 +1,139 @@
+"""Reports: what the queue answers when it is asked about itself, as frozen values."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal, TypeAlias
+from uuid import UUID
+
+from pgq_orm.errors import JobFailedError
+from pgq_orm.statuses import JobStatus, LogStatus
+
+JsonValue: TypeAlias = Any
+"""What `json.loads` gives."""
+JobIdStatus: TypeAlias = tuple[int, JobStatus | LogStatus]
+"""A job's id, and the word for where it is in its life or how it ended."""
+
+
+class Completion(str):
+    """How a job ended: the status word itself, as PgQueuer answers it, that also carries what came of the job."""
+
+    __slots__ = ("_result", "error", "job_id")
+
+    job_id: int
+    error: str | None
+    """What the handler raised, in one line."""
+    _result: str | None
+
+    def __new__(cls, job_id: int, status: LogStatus, result: str | None, error: str | None) -> "Completion":
+        completion = super().__new__(cls, status.value)
+        completion.job_id = job_id
+        completion.error = error
+        completion._result = result
+        return completion
+
+    @property
+    def status(self) -> LogStatus:
+        """The word as an enum's member."""
+        return LogStatus(str(self))
+
+    @property
+    def result(self) -> JsonValue:
+        """What the handler returned. Raises JobFailedError if the job did not succeed."""
+        if (status := self.status) is not LogStatus.SUCCESSFUL:
+            raise JobFailedError(self.job_id, status, self.error)
+        return None if self._result is None else json.loads(self._result)
+
+
+@dataclass(frozen=True, slots=True)
+class QueueStatistics:
+    """How many jobs that are still to be done share these four."""
+
+    count: int
+    queue: str
+    entrypoint: str
+    priority: int
+    status: JobStatus
+
+
+@dataclass(frozen=True, slots=True)
+class QueueAgeStats:
+    """How long the jobs of an entrypoint have been waiting that could run now."""
+
+    queue: str
+    entrypoint: str
+    queued_count: int
+    oldest_created: datetime
+    oldest_age_seconds: float
+    """Since it was due: what was deferred is not late before its time."""
+    avg_age_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class LogStatistics:
+    """How many attempts ended alike in one second."""
+
+    count: int
+    created: datetime
+    """The second."""
+    queue: str
+    entrypoint: str
+    priority: int
+    status: LogStatus
+    retried: bool
+    """Whether the jobs were queued again."""
+
+
+@dataclass(frozen=True, slots=True)
+class ActiveWorker:
+    """A worker process that lives."""
+
+    id: UUID
+    hostname: str
+    pid: int
+    queues: tuple[str, ...]
+    entrypoints: tuple[str, ...]
+    started: datetime
+    heartbeat: datetime
+    active_jobs: int
+
+
+@dataclass(frozen=True, slots=True)
+class FailedJob:
+    """A job that ended as `exception`, with all that is needed to run it again."""
+
+    log_id: int
+    """Where it stands in the list: pass the last one's as `after` for the jobs that follow."""
+    id: int
+    failed: datetime
+    created: datetime
+    priority: int
+    attempts: int
+    """How many were made, this one included."""
+    queue: str
+    entrypoint: str
+    error: str | None
+    traceback: str | None
+    payload: bytes | None
+    arguments: Mapping[str, Any] | None
+    headers: Mapping[str, Any] | None
+    dedupe_key: str | None
+    schedule_id: int | None
+    workflow_id: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleState:
+    """A schedule as it stands in the database."""
+
+    id: int
+    entrypoint: str
+    expression: str
+    timezone: str
+    catch_up: Literal["latest", "all", "none"]
+    queue: str
+    priority: int
+    paused: bool
+    next_run: datetime
+    last_run: datetime | None

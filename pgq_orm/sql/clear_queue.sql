@@ -1,0 +1,29 @@
+-- Cancels what no worker has picked, of some entrypoints or of all, and logs it. Answers how many.
+-- Locked in the order of id, as by cancel.sql, so that two of them never wait for each other in a circle.
+WITH wanted AS (
+    SELECT id
+    FROM pgq_job
+    WHERE status <> 'picked'
+        AND (
+            CAST(:entrypoints AS text[]) IS NULL
+            OR entrypoint = ANY (CAST(:entrypoints AS text[]))
+        )
+    ORDER BY id
+    FOR UPDATE
+), ended AS (
+    DELETE FROM pgq_job AS job
+    USING wanted
+    WHERE job.id = wanted.id
+    RETURNING job.*
+), logged AS (
+    INSERT INTO pgq_log (
+        job_id, enqueued, execute_after, priority, attempt, status, queue, entrypoint,
+        payload, arguments, headers, dedupe_key, max_attempts, schedule_id, workflow_id, concurrency_key
+    )
+    SELECT
+        id, created, execute_after, priority, attempts + 1, 'canceled', queue, entrypoint,
+        payload, arguments, headers, dedupe_key, max_attempts, schedule_id, workflow_id, concurrency_key
+    FROM ended
+)
+SELECT count(*)
+FROM ended;

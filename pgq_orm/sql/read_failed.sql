@@ -1,0 +1,25 @@
+-- The jobs that ended as exception, the latest first, past the log row `after` if there is one. Walks along the index
+-- of failures and stops.
+SELECT
+    id,
+    job_id,
+    created,
+    enqueued,
+    priority,
+    attempt,
+    queue,
+    entrypoint,
+    error,
+    traceback,
+    payload,
+    CAST(arguments AS text),
+    CAST(headers AS text),
+    dedupe_key,
+    schedule_id,
+    workflow_id
+FROM pgq_log
+WHERE status = 'exception'
+    AND NOT retried
+    AND id < COALESCE(CAST(:after AS bigint), 9223372036854775807)
+ORDER BY id DESC
+LIMIT CAST(:limit AS integer);

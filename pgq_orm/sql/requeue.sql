@@ -1,0 +1,55 @@
+-- Enqueues jobs that have ended again, as new ones, with what their last log row has kept. Answers for each of the ids
+-- its new id, or why it has none. The dedupe_key, the job's own or one made of its id, keeps two of a kind from being
+-- to be done at a time.
+WITH wanted AS (
+    SELECT DISTINCT id
+    FROM unnest(CAST(:ids AS bigint[])) AS wanted (id)
+), ended AS (
+    SELECT
+        log.*,
+        COALESCE(log.dedupe_key, 'pgq-requeue-' || log.job_id) AS key,
+        -- JSON null in arguments: something was given to the job, and not kept
+        log.arguments IS DISTINCT FROM CAST('null' AS jsonb) AS is_kept
+    FROM wanted
+    CROSS JOIN LATERAL (
+        SELECT *
+        FROM pgq_log
+        WHERE job_id = wanted.id
+            AND NOT retried
+        -- One by one, by index: without statistics the planner would rather read the whole log.
+        LIMIT 1
+    ) AS log
+), chosen AS (
+    -- of several with the same key the first, so that the answer can tell which one it is that was enqueued
+    SELECT DISTINCT ON (key) *
+    FROM ended
+    WHERE is_kept
+    ORDER BY key, job_id
+), requeued AS (
+    INSERT INTO pgq_job (
+        queue, entrypoint, priority, payload, arguments, headers, dedupe_key, max_attempts,
+        schedule_id, workflow_id, concurrency_key
+    )
+    SELECT
+        queue, entrypoint, priority, payload, arguments, headers, key, max_attempts,
+        schedule_id, workflow_id, concurrency_key
+    FROM chosen
+    ORDER BY job_id
+    ON CONFLICT (dedupe_key) WHERE dedupe_key IS NOT NULL DO NOTHING
+    RETURNING id, dedupe_key
+)
+SELECT
+    wanted.id,
+    requeued.id AS new_id,
+    CASE
+        WHEN requeued.id IS NOT NULL THEN NULL
+        WHEN NOT ended.is_kept THEN 'not kept'
+        WHEN ended.is_kept THEN 'duplicate'
+        WHEN (SELECT true FROM pgq_job WHERE id = wanted.id) THEN 'unfinished'
+        ELSE 'unknown'
+    END AS refusal
+FROM wanted
+LEFT JOIN ended ON ended.job_id = wanted.id
+LEFT JOIN chosen ON chosen.job_id = wanted.id
+LEFT JOIN requeued ON requeued.dedupe_key = chosen.key
+ORDER BY wanted.id;

@@ -1,0 +1,39 @@
+"""Steps: what takes one operation after another, written once, and carried out by whoever can run an operation."""
+
+from collections.abc import Awaitable, Callable, Generator
+from typing import Any, TypeAlias, TypeVar
+
+from pgq_orm.operations import Operation
+
+T = TypeVar("T")
+
+Steps: TypeAlias = Generator[Operation[Any], Any, T]
+"""Yields operations, is sent what each answers, and returns the answer to the whole."""
+
+
+def ask(operation: Operation[T]) -> Steps[T]:
+    """One step: `answer = yield from ask(operation)`."""
+    answer: T = yield operation
+    return answer
+
+
+def carry_out(steps: Steps[T], run: Callable[[Operation[Any]], Any]) -> T:
+    """Runs one operation after another; answers what they come to."""
+    try:
+        operation = next(steps)
+        while True:
+            operation = steps.send(run(operation))
+    except StopIteration as end:
+        answer: T = end.value
+        return answer
+
+
+async def carry_out_async(steps: Steps[T], run: Callable[[Operation[Any]], Awaitable[Any]]) -> T:
+    """Awaits one operation after another; answers what they come to."""
+    try:
+        operation = next(steps)
+        while True:
+            operation = steps.send(await run(operation))
+    except StopIteration as end:
+        answer: T = end.value
+        return answer
