@@ -1,7 +1,7 @@
 """Factories: where an application's PgQueuer comes from, by its name on a command line."""
 
 import inspect
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
 from difflib import get_close_matches
 from importlib import import_module
@@ -45,7 +45,7 @@ async def opened(factory: object) -> AsyncIterator[PgQueuer]:
     """
     made: object = factory
     if callable(made) and not isinstance(made, PgQueuer):
-        made = made()
+        made = _called(made)
     if inspect.isawaitable(made):
         made = await made
     if isinstance(made, AbstractAsyncContextManager):
@@ -56,6 +56,16 @@ async def opened(factory: object) -> AsyncIterator[PgQueuer]:
             yield _require_pgqueuer(entered)
     else:
         yield _require_pgqueuer(made)
+
+
+def _called(factory: Callable[..., object]) -> object:
+    try:
+        inspect.signature(factory).bind()
+    except TypeError as error:
+        raise FactoryError(f"the factory {factory!r} cannot be called without arguments: {error}") from error
+    except ValueError:
+        pass  # a builtin, whose signature nobody knows
+    return factory()
 
 
 def _require_pgqueuer(made: object) -> PgQueuer:

@@ -2,14 +2,16 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, TypeAlias, TypeVar
+from datetime import timedelta
+from typing import Literal, TypeAlias, TypedDict, TypeVar, Unpack
 
 from pgq_orm import cron
 from pgq_orm.errors import RegistrationError, UnknownEntrypointError
 from pgq_orm.executors import EntrypointExecutor, ExecutorFactory
+from pgq_orm.executors.abstract import check_factory
 from pgq_orm.handlers import Handler
 from pgq_orm.operations import DEFAULT_QUEUE, NAME_LENGTH
-from pgq_orm.retries import Backoff
+from pgq_orm.retries import Backoff, RetryPolicy
 
 HandlerT = TypeVar("HandlerT", bound=Callable[..., object])
 CatchUp: TypeAlias = Literal["latest", "all", "none"]
@@ -23,8 +25,25 @@ class Entrypoint:
     name: str
     handler: Handler
     executor_factory: ExecutorFactory
+    retries: RetryPolicy
+    timeout: timedelta | None
+
+
+class HandlerOptions(TypedDict, total=False):
+    """What may be said of a handler."""
+
     max_attempts: int
+    """Attempts that may end badly, 1 by default; a job's own `max_attempts` comes first. Without it, a handler may
+    still ask for another attempt by RetryRequested as often as it likes."""
     backoff: Backoff
+    """The delays between attempts."""
+    retry_on: tuple[type[BaseException], ...]
+    """The exceptions after which another attempt may help; every Exception by default."""
+    dont_retry_on: tuple[type[BaseException], ...]
+    """The exceptions after which none does; comes before retry_on."""
+    timeout: timedelta
+    """How long an attempt may run; longer is a failure, TimeoutError. An async handler is interrupted where it
+    awaits. A thread cannot be interrupted: `cancel_called` becomes true, and the slot stays taken until it ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,26 +69,27 @@ class Registry:
         name: str,
         *,
         executor_factory: ExecutorFactory = EntrypointExecutor,
-        max_attempts: int = 1,
-        backoff: Backoff | None = None,
+        **options: Unpack[HandlerOptions],
     ) -> Callable[[HandlerT], HandlerT]:
         """Registers the decorated function as the handler of all jobs enqueued under `name`.
 
         The first parameter is given the job; others are found by annotation: `Context`, or a session of the ORM
-        in use, which is committed when the handler returns. A handler that raises ends its job as `exception`
-        once `max_attempts` were made (a job's own `max_attempts` comes first), and is run again after a delay
-        until then. Raises RegistrationError if the name is taken or unusable.
+        in use, which is committed when the handler returns. A handler that raises ends its job as `exception`,
+        unless `max_attempts` allows for more (see HandlerOptions). Raises RegistrationError if the name is taken or
+        unusable.
         """
         if not isinstance(name, str) or not 0 < len(name) <= NAME_LENGTH or "\0" in name:
             raise RegistrationError(
                 f"an entrypoint's name must be a string of 1 to {NAME_LENGTH} characters, not {name!r}"
                 + ("; write @pgq.entrypoint('name') above the function" if callable(name) else "")
             )
-        if max_attempts < 1:
-            raise RegistrationError(f"max_attempts must be at least 1, not {max_attempts!r}")
+        retries, timeout = _retry_policy(options), options.get("timeout")
+        if timeout is not None and timeout <= timedelta(0):
+            raise RegistrationError(f"timeout must be a positive timedelta, not {timeout!r}")
 
         def register(handler: HandlerT) -> HandlerT:
-            self._add(Entrypoint(name, handler, executor_factory, max_attempts, backoff or Backoff()))
+            check_factory(executor_factory, handler, time_limit=timeout)
+            self._add(Entrypoint(name, handler, executor_factory, retries, timeout))
             return handler
 
         return register
@@ -83,8 +103,7 @@ class Registry:
         timezone: str = "UTC",
         catch_up: CatchUp = "latest",
         queue: str = DEFAULT_QUEUE,
-        max_attempts: int = 1,
-        backoff: Backoff | None = None,
+        **options: Unpack[HandlerOptions],
     ) -> Callable[[HandlerT], HandlerT]:
         """Registers the decorated function to run at every tick of a cron expression.
 
@@ -100,9 +119,7 @@ class Registry:
         def register(handler: HandlerT) -> HandlerT:
             known = self.entrypoints.get(entrypoint)
             if known is None or known.handler is not handler:
-                self.entrypoint(
-                    entrypoint, executor_factory=executor_factory, max_attempts=max_attempts, backoff=backoff
-                )(handler)
+                self.entrypoint(entrypoint, executor_factory=executor_factory, **options)(handler)
             self.schedules[entrypoint, expression] = ScheduleEntry(
                 entrypoint, expression, timezone, catch_up, queue
             )
@@ -132,3 +149,18 @@ class Registry:
 
 def _origin(handler: Handler) -> tuple[str, str]:
     return getattr(handler, "__module__", "?"), getattr(handler, "__qualname__", repr(handler))
+
+
+def _retry_policy(options: HandlerOptions) -> RetryPolicy:
+    if unknown := options.keys() - HandlerOptions.__annotations__.keys():
+        raise TypeError(f"entrypoint() got an unexpected keyword argument: {', '.join(sorted(unknown))}")
+    max_attempts = options.get("max_attempts")
+    if max_attempts is not None and (not isinstance(max_attempts, int) or max_attempts < 1):
+        raise RegistrationError(f"max_attempts must be a positive integer, not {max_attempts!r}")
+    defaults = RetryPolicy()
+    return RetryPolicy(
+        max_attempts=max_attempts,
+        backoff=options.get("backoff", defaults.backoff),
+        retry_on=options.get("retry_on", defaults.retry_on),
+        dont_retry_on=options.get("dont_retry_on", defaults.dont_retry_on),
+    )

@@ -1,4 +1,4 @@
-"""Retries: how long to wait before trying again. Pure arithmetic."""
+"""Retries: whether to try again, and after which delay. Pure arithmetic."""
 
 import random
 from dataclasses import dataclass
@@ -20,3 +20,29 @@ class Backoff:
         exponent = min(failures - 1, 64)
         longest = min(self.initial.total_seconds() * self.factor**exponent, self.maximum.total_seconds())
         return longest * (1 - self.jitter * random.random())
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """What becomes of an attempt that raised."""
+
+    max_attempts: int | None = None
+    """Attempts that may end badly. None: an exception ends the job, a RetryRequested is always granted."""
+    backoff: Backoff = Backoff()
+    retry_on: tuple[type[BaseException], ...] = (Exception,)
+    dont_retry_on: tuple[type[BaseException], ...] = ()
+    """Comes before retry_on."""
+
+    def grants(self, error: BaseException, *, failures: int, max_attempts: int | None) -> bool:
+        """Whether there is another attempt after an exception; `max_attempts` is the job's own, which comes first."""
+        limit = max_attempts or self.max_attempts or 1
+        return (
+            failures < limit
+            and isinstance(error, self.retry_on)
+            and not isinstance(error, self.dont_retry_on)
+        )
+
+    def grants_request(self, *, failures: int, max_attempts: int | None) -> bool:
+        """Whether there is another attempt after the handler asked for one."""
+        limit = max_attempts or self.max_attempts
+        return limit is None or failures < limit

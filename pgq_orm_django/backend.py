@@ -106,7 +106,7 @@ async def run_task(job: snapshots.Job) -> dict[str, Any]:
 
     The answer becomes the log row's result, and repeats the call: the arguments of what succeeded are not kept.
     """
-    call = dict(job.arguments or {})
+    call = dict(job.arguments)
     task: AnyTask = import_string(call["task"])
     sender = type(task.get_backend())
     result = _result(

@@ -1,14 +1,12 @@
 """Listeners: hear NOTIFY on a bare psycopg connection, made from Django's own parameters."""
 
-import asyncio
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 from django.db import connections
 from psycopg import AsyncConnection
 
-from pgq_orm.listening import listen_on_psycopg
+from pgq_orm.listening import listen_on_psycopg, seen_through
 from pgq_orm_django.bookkeeping import NETWORK_LIMITS
 
 
@@ -19,7 +17,8 @@ class ConnectionListener:
         self._using = using
 
     async def listen(self, on_notice: Callable[[str], None], on_ready: Callable[[], None]) -> None:
-        async with await _connect(self._parameters()) as connection:
+        connecting = AsyncConnection.connect(**self._parameters(), autocommit=True)
+        async with await seen_through(connecting) as connection:
             await listen_on_psycopg(connection, on_notice, on_ready)
 
     def _parameters(self) -> dict[str, Any]:
@@ -28,14 +27,3 @@ class ConnectionListener:
         for name in ("cursor_factory", "context"):
             parameters.pop(name, None)
         return parameters
-
-
-async def _connect(parameters: dict[str, Any]) -> AsyncConnection:
-    connecting = asyncio.create_task(AsyncConnection.connect(**parameters, autocommit=True))
-    try:
-        return await asyncio.shield(connecting)
-    except asyncio.CancelledError:
-        # Seen through to its end: half made, it would stay open until the garbage collector finds it
-        with suppress(Exception):
-            await (await asyncio.wait_for(connecting, timeout=1)).close()
-        raise

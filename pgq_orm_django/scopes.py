@@ -2,12 +2,14 @@
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from itertools import chain
 from threading import get_ident
 from typing import Any, ParamSpec, TypeVar
 
+import django
 from asgiref.sync import ThreadSensitiveContext
+from django.apps import apps
 from django.db import connections, reset_queries
 from django.db.backends.base.base import BaseDatabaseWrapper
 from psycopg.pq import TransactionStatus
@@ -46,6 +48,10 @@ class ConnectionScopes:
             clean_connections()
             self._kept[get_ident()] = connections.all(initialized_only=True)
 
+    @property
+    def elsewhere(self) -> Callable[[], AbstractContextManager[None]]:
+        return surrounded_elsewhere
+
     def close(self) -> None:
         """Ends the threads that wait for async jobs, and all connections that were kept for further jobs.
 
@@ -83,6 +89,18 @@ class Slot(Executor):
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         self._thread.submit(connections.close_all)
         self._thread.shutdown(wait, cancel_futures=cancel_futures)
+
+
+@contextmanager
+def surrounded_elsewhere() -> Iterator[None]:
+    """Surrounds a handler's import and its calls in another process, where nobody has set up Django."""
+    if not apps.ready:
+        django.setup()
+    clean_connections()
+    try:
+        yield
+    finally:
+        clean_connections()
 
 
 def clean_connections() -> None:

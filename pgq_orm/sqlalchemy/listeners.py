@@ -2,14 +2,15 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import aclosing
 from typing import Any
 
 from sqlalchemy import Engine
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from pgq_orm.errors import SessionError
-from pgq_orm.listening import listen_on_psycopg
-from pgq_orm.store import CHANNEL, LISTEN_CHECK_SECONDS
+from pgq_orm.listening import listen_on_psycopg, seen_through
+from pgq_orm.store import BOOKKEEPING_SETTINGS, CHANNEL, LISTEN_CHECK_SECONDS
 
 
 class EngineListener:
@@ -22,7 +23,7 @@ class EngineListener:
         if isinstance(self._engine, Engine):
             await self._listen_on_sync(self._engine, on_notice, on_ready)
             return
-        async with self._engine.connect() as connection:
+        async with aclosing(await seen_through(_connected(self._engine))) as connection:
             driver: Any = (await connection.get_raw_connection()).driver_connection
             try:
                 if self._engine.driver == "asyncpg":
@@ -37,14 +38,28 @@ class EngineListener:
     ) -> None:
         if engine.driver != "psycopg":
             raise SessionError(f"cannot listen with {engine.driver}: use postgresql+psycopg")
-        borrowed = await asyncio.to_thread(engine.raw_connection)
-        info = borrowed.driver_connection.info  # type: ignore[union-attr]
-        dsn, password = info.dsn, info.password
-        await asyncio.to_thread(borrowed.close)
+        dsn, password = await asyncio.to_thread(_address, engine)
         import psycopg
 
-        async with await psycopg.AsyncConnection.connect(dsn, password=password, autocommit=True) as driver:
+        connecting = psycopg.AsyncConnection.connect(
+            dsn, password=password, autocommit=True, application_name=BOOKKEEPING_SETTINGS["application_name"]
+        )
+        async with await seen_through(connecting) as driver:
             await listen_on_psycopg(driver, on_notice, on_ready)
+
+
+def _address(engine: Engine) -> tuple[str, str]:
+    """The DSN by which the engine connects, whatever its events make of it, and the password apart."""
+    borrowed = engine.raw_connection()
+    info = borrowed.driver_connection.info  # type: ignore[union-attr]
+    address = info.dsn, info.password
+    # Not given back: if we are cancelled meanwhile the pool may be closed by now, and would keep it open.
+    borrowed.invalidate()
+    return address
+
+
+async def _connected(engine: AsyncEngine) -> AsyncConnection:
+    return await engine.connect()
 
 
 async def _listen_on_asyncpg(

@@ -3,36 +3,38 @@
 import asyncio
 import logging
 import time
-import traceback
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any
 
 from pgq_orm.executors import AbstractEntrypointExecutor
 from pgq_orm.models import Cancellation, Context, Job, Schedule
-from pgq_orm.operations import FailedAttempt, Lease, Outcome, dump_json
-from pgq_orm.registry import Registry
+from pgq_orm.operations import Ended, Lease, Outcome, Release
+from pgq_orm.registry import Entrypoint, Registry
 from pgq_orm.statuses import LogStatus
+from pgq_orm.worker.judgement import Raised, Returned, Timing, in_words, judge
 
 logger = logging.getLogger(__name__)
-
-Ended: TypeAlias = Outcome | FailedAttempt | Lease
-"""How an attempt ended: for good, to be made again, or given back as if it had never begun."""
-
-TRACEBACK_CHARACTERS = 20_000
 
 
 @dataclass(slots=True)
 class _Attempt:
     job: Job
-    cancellation: Cancellation
+    picked: float  # monotonic; when the pick was sent
+    cancellation: Cancellation = field(default_factory=Cancellation)
     task: "asyncio.Task[Ended] | None" = None
+    is_timed_out: bool = False
 
     @property
     def lease(self) -> Lease:
         """What it runs under. A job may run here twice, when its first lease is lost and its handler goes on."""
         return Lease(self.job.id, self.job.lease)
+
+    @property
+    def release(self) -> Release:
+        """What gives it back."""
+        return Release(self.job.id, self.job.lease)
 
 
 class Board:
@@ -69,17 +71,24 @@ class Board:
         """Whether nothing runs."""
         return not self._running
 
-    def start(self, jobs: list[Job]) -> None:
-        """Starts an attempt for each job, in order; gives them back once abandoned."""
+    def start(self, jobs: list[Job], picked: float) -> None:
+        """Starts an attempt for each job, in order; gives them back once abandoned.
+
+        `picked` is when their pick was sent, on the monotonic clock.
+        """
         for job in jobs:
-            attempt = _Attempt(job, Cancellation())
+            attempt = _Attempt(job, picked)
             if self._is_abandoned:
-                self._record(attempt.lease)
+                self._record(attempt.release)
                 continue
             self._running[attempt.lease] = attempt
             attempt.task = asyncio.create_task(self._attempt(attempt), name=f"pgq-handler of job {job.id}")
             attempt.task.add_done_callback(partial(self._end, attempt))
             attempt.cancellation.attach(attempt.task)
+
+    def runs(self, job_id: int, lease: int) -> bool:
+        """Whether an attempt under this lease runs."""
+        return Lease(job_id, lease) in self._running
 
     def cancel(self, job_id: int, lease: int) -> None:
         """Asks a running attempt to stop. Its slot stays taken until the handler has really ended."""
@@ -93,8 +102,8 @@ class Board:
         while tasks := [attempt.task for attempt in self._running.values() if attempt.task]:
             await asyncio.wait(tasks)
 
-    async def abandon(self, grace_seconds: float) -> list[Lease]:
-        """Interrupts every attempt, and answers the leases to give back: all of those that run.
+    async def abandon(self, grace_seconds: float) -> list[Release]:
+        """Interrupts every attempt, and answers what gives them back: all of those that run.
 
         An async handler is cancelled where it awaits. A thread cannot be stopped: whatever still runs after
         the grace goes on without a lease, so that nothing it returns is kept.
@@ -108,51 +117,67 @@ class Board:
             _, unstoppable = await asyncio.wait(tasks, timeout=grace_seconds)
             if unstoppable:
                 logger.warning("Leaving %d handlers behind that cannot be interrupted", len(unstoppable))
-        return [attempt.lease for attempt in interrupted]
+        return [attempt.release for attempt in interrupted]
 
     def _end(self, attempt: _Attempt, task: "asyncio.Task[Ended]") -> None:
         # A callback, because a task that is cancelled before its first step never runs a line of its own.
         del self._running[attempt.lease]
         if not self._is_abandoned:
-            self._record(attempt.lease if task.cancelled() else task.result())
+            self._record(attempt.release if task.cancelled() else task.result())
         self._on_free()
 
     async def _attempt(self, attempt: _Attempt) -> Ended:
         job = attempt.job
+        entrypoint = self._registry.entrypoints[job.entrypoint]
         started = time.monotonic()
-        wait_seconds = 0.0
+        if job.is_cancel_requested:
+            # of an attempt that failed, or whose worker died, before it could hear of it
+            return judge(job, entrypoint, Returned(None), Timing(0.0, 0.0), is_canceled=True)
+        timer = _time_out_later(attempt, entrypoint)
+        ending: Returned | Raised
         try:
             schedule = await self._find_schedule(job) if job.schedule_id is not None else None
             context = Context(job, attempt.cancellation, self._resources, schedule)
-            result = await self._executors[job.entrypoint].execute(job, context)
+            ending = Returned(await self._executors[job.entrypoint].execute(job, context))
         except BaseException as error:
             # of any kind: SystemExit in a handler is its outcome, not the end of the worker
             if _is_loop_ending(error, attempt):
                 raise
-            return self._failed(attempt, error, wait_seconds, time.monotonic() - started)
-        duration = time.monotonic() - started
-        if attempt.cancellation.cancel_called:
-            return Outcome(job.id, job.lease, LogStatus.CANCELED, wait_seconds, duration)
-        return Outcome(job.id, job.lease, LogStatus.SUCCESSFUL, wait_seconds, duration, _result(job, result))
+            ending = Raised(error)
+        finally:
+            if timer is not None:
+                timer.cancel()
+        if attempt.is_timed_out:
+            ending = Raised(TimeoutError(f"ran for more than {entrypoint.timeout}"))
+        timing = Timing(started - attempt.picked, time.monotonic() - started)
+        is_canceled = attempt.cancellation.cancel_called and not attempt.is_timed_out
+        ended = judge(job, entrypoint, ending, timing, is_canceled=is_canceled)
+        self._tell(job, ended)
+        return ended
 
-    def _failed(self, attempt: _Attempt, error: BaseException, wait: float, duration: float) -> Ended:
-        job = attempt.job
-        if attempt.cancellation.cancel_called:
-            return Outcome(job.id, job.lease, LogStatus.CANCELED, wait, duration, None, _one_line(error))
-        entrypoint = self._registry.entrypoints[job.entrypoint]
-        failures = job.attempts + 1
-        logger.info(
-            "Job %d (%s) failed: %s",
+    def _tell(self, job: Job, ended: Ended) -> None:
+        status = ended.status if isinstance(ended, Outcome) else None
+        if status == LogStatus.SUCCESSFUL:
+            return
+        logger.log(
+            logging.WARNING if status == LogStatus.EXCEPTION else logging.INFO,
+            "Job %d (%s) %s",
             job.id,
             job.entrypoint,
-            _one_line(error),
-            extra={"job_id": job.id, "entrypoint": job.entrypoint, "attempt": failures},
+            "was interrupted and is given back" if self._is_abandoned else in_words(ended),
+            extra={"job_id": job.id, "entrypoint": job.entrypoint, "attempt": job.attempts + 1},
         )
-        trace = _clean("".join(traceback.format_exception(error)))[-TRACEBACK_CHARACTERS:]
-        if failures < (job.max_attempts or entrypoint.max_attempts):
-            delay = entrypoint.backoff.delay_seconds(failures)
-            return FailedAttempt(job.id, job.lease, delay, duration, _one_line(error), trace)
-        return Outcome(job.id, job.lease, LogStatus.EXCEPTION, wait, duration, None, _one_line(error), trace)
+
+
+def _time_out_later(attempt: _Attempt, entrypoint: Entrypoint) -> asyncio.TimerHandle | None:
+    if entrypoint.timeout is None:
+        return None
+
+    def time_out() -> None:
+        attempt.is_timed_out = not attempt.cancellation.cancel_called
+        attempt.cancellation.cancel()
+
+    return asyncio.get_running_loop().call_later(entrypoint.timeout.total_seconds(), time_out)
 
 
 def _is_loop_ending(error: BaseException, attempt: _Attempt) -> bool:
@@ -163,26 +188,3 @@ def _is_loop_ending(error: BaseException, attempt: _Attempt) -> bool:
         and attempt.task is not None
         and attempt.task.cancelling() > 0
     )
-
-
-def _result(job: Job, value: object) -> str | None:
-    if value is None:
-        return None
-    try:
-        return dump_json(value)
-    except Exception as error:  # ValueError, or whatever a class of the handler's own raises
-        logger.debug("Job %d (%s): its result is not kept, it is no JSON: %s", job.id, job.entrypoint, error)
-        return None
-
-
-def _one_line(error: BaseException) -> str:
-    try:
-        text = f"{type(error).__name__}: {error}"
-    except BaseException:  # an exception whose own __str__ fails
-        text = type(error).__name__
-    return _clean(text)[:1000]
-
-
-def _clean(text: str) -> str:
-    """The text without what PostgreSQL refuses: NUL and lone surrogates."""
-    return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()

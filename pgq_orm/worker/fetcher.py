@@ -36,7 +36,7 @@ class Fetcher(Service):
         reply_seconds: float,
         free: Callable[[], int],
         is_idle: Callable[[], bool],
-        on_picked: Callable[[list[Job]], None],
+        on_picked: Callable[[list[Job], float], None],
         on_empty: Callable[[], None],
     ) -> None:
         super().__init__()
@@ -106,7 +106,7 @@ class Fetcher(Service):
             # Not run: so late that the heartbeat may have given the jobs back already, for it does not know them.
             raise TimeoutError(f"a pick's reply took more than {self._reply_seconds} s and was thrown away")
         if jobs:
-            self._on_picked(jobs)
+            self._on_picked(jobs, asked)
         return len(jobs)
 
     async def _promote(self) -> None:

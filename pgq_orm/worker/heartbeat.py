@@ -8,6 +8,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from uuid import UUID
 
 from pgq_orm import operations
@@ -50,14 +51,13 @@ class Heartbeat:
         self._loop: asyncio.AbstractEventLoop | None = None  # our thread's own
         self._woken: asyncio.Event | None = None
         self._is_stopping = False
-        self._thread: threading.Thread | None = None
+        self._ended = asyncio.Event()  # the home loop's
         self._alarm: asyncio.TimerHandle | None = None  # our thread only
 
     def start(self) -> None:
         """Starts the thread. The worker has just been registered, which counts as the first beat."""
         self._home = asyncio.get_running_loop()
-        self._thread = threading.Thread(target=self._live, name="pgq-heartbeat", daemon=True)
-        self._thread.start()
+        threading.Thread(target=self._live, name="pgq-heartbeat", daemon=True).start()
 
     def beat_soon(self) -> None:
         """Beats at once: somebody asked a running job to stop."""
@@ -68,8 +68,10 @@ class Heartbeat:
     async def stop(self) -> None:
         """Ends the thread after the beat that is under way."""
         self.forsake()
-        if self._thread is not None:
-            await asyncio.to_thread(self._thread.join, STOP_SECONDS)
+        # Not by joining it in a thread of the loop's pool: handlers may have taken all of those for ever.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(STOP_SECONDS):
+                await self._ended.wait()
 
     def forsake(self) -> None:
         """Beats no more, without waiting for the thread's end: whoever cannot stop in order must not seem alive."""
@@ -82,6 +84,8 @@ class Heartbeat:
         except Exception as error:
             logger.exception("Heartbeat ended")
             self._cut_off(f"its heartbeat ended: {error!r}")
+        finally:
+            self._call(self._ended.set)
 
     async def _beat_until_stopped(self) -> None:
         self._loop, self._woken = asyncio.get_running_loop(), asyncio.Event()
@@ -138,9 +142,9 @@ class Heartbeat:
         self.forsake()
         self._call(self._on_cut_off, reason)
 
-    def _call(self, callback: Callable[..., None], argument: object) -> None:
+    def _call(self, callback: Callable[..., None], *arguments: object) -> None:
         if self._home is not None and not self._home.is_closed():
-            self._home.call_soon_threadsafe(callback, argument)
+            self._home.call_soon_threadsafe(callback, *arguments)
 
 
 async def _wait(woken: asyncio.Event, seconds: float) -> None:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from pgq_orm import operations
-from pgq_orm.operations import FailedAttempt, Lease, Operation, Outcome
+from pgq_orm.operations import Ended, FailedAttempt, Operation, Outcome, Release
 from pgq_orm.store import Store
 from pgq_orm.worker.leases import Leases
 from pgq_orm.worker.service import NEVER, Service
@@ -39,8 +39,8 @@ class Recorder(Service):
         self._leases = leases
         self._on_delayed = on_delayed
         self._on_idle = on_idle
-        self._pending: list[Outcome | FailedAttempt | Lease] = []
-        self._refused: dict[int, Outcome | FailedAttempt | Lease] = {}
+        self._pending: list[Ended] = []
+        self._refused: dict[int, Ended] = {}
         self._refused_at = 0.0  # monotonic
         self.idle = asyncio.Event()
         """Set while everything is written that can be."""
@@ -51,7 +51,7 @@ class Recorder(Service):
         """The jobs whose outcomes are not written."""
         return [*(ended.id for ended in self._pending), *self._refused]
 
-    def add(self, ended: Outcome | FailedAttempt | Lease) -> None:
+    def add(self, ended: Ended) -> None:
         """Takes over how an attempt ended; it is written soon."""
         self._pending.append(ended)
         self.idle.clear()
@@ -77,10 +77,10 @@ class Recorder(Service):
         self._on_idle()
         return REFUSED_SECONDS if self._refused else NEVER
 
-    async def _write(self, batch: list[Outcome | FailedAttempt | Lease]) -> None:
+    async def _write(self, batch: list[Ended]) -> None:
         outcomes = [ended for ended in batch if isinstance(ended, Outcome)]
         again = [ended for ended in batch if isinstance(ended, FailedAttempt)]
-        returned = [ended for ended in batch if isinstance(ended, Lease)]
+        returned = [ended for ended in batch if isinstance(ended, Release)]
         if outcomes:
             await self._settle(outcomes, operations.finish(outcomes))
         if again:
@@ -88,6 +88,7 @@ class Recorder(Service):
             self._on_delayed(min(ended.delay_seconds for ended in again))
         if returned:
             await self._settle(returned, operations.release(returned))
+            self._on_delayed(min(ended.delay_seconds for ended in returned))
 
     async def _settle(self, entries: list[Any], operation: Operation[set[int]]) -> None:
         unwritten = [ended for ended in entries if self._is_held(ended)]
@@ -103,10 +104,10 @@ class Recorder(Service):
             )
         self._leases.drop(job_ids)
 
-    def _is_held(self, ended: Outcome | FailedAttempt | Lease) -> bool:
+    def _is_held(self, ended: Ended) -> bool:
         return self._leases.holds(ended.id, ended.lease)
 
-    async def _write_one_by_one(self, batch: list[Outcome | FailedAttempt | Lease]) -> None:
+    async def _write_one_by_one(self, batch: list[Ended]) -> None:
         for ended in batch:
             try:
                 await self._write_alone(ended)
@@ -122,7 +123,7 @@ class Recorder(Service):
                 self._refused[ended.id] = ended
                 self._refused_at = time.monotonic()
 
-    async def _write_alone(self, ended: Outcome | FailedAttempt | Lease) -> None:
+    async def _write_alone(self, ended: Ended) -> None:
         try:
             await self._write([ended])
         except Exception as error:
@@ -142,9 +143,7 @@ class Recorder(Service):
         return True
 
 
-def _without_details(
-    ended: Outcome | FailedAttempt | Lease, refusal: Exception
-) -> Outcome | FailedAttempt | Lease:
+def _without_details(ended: Ended, refusal: Exception) -> Ended:
     """How the attempt ended, without anything of the handler's making."""
     reason = f"the details could not be written: {type(refusal).__name__}"
     match ended:

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import UUID, uuid4
@@ -13,7 +13,7 @@ from pgq_orm import operations
 from pgq_orm.errors import RegistrationError
 from pgq_orm.executors import AbstractEntrypointExecutor, EntrypointExecutorParameters
 from pgq_orm.models import Job, Schedule
-from pgq_orm.operations import FailedAttempt, Lease, Notice, Outcome, ScheduleRow
+from pgq_orm.operations import Ended, Notice, ScheduleRow
 from pgq_orm.registry import Registry
 from pgq_orm.store import Store, require_schema
 from pgq_orm.worker.board import Board
@@ -96,6 +96,7 @@ class Runner:
                     break
                 is_first = False
         finally:
+            await _close(executors.values())
             # not waited for: a thread that cannot be interrupted has lost its lease already
             threads.shutdown(wait=False, cancel_futures=True)
 
@@ -246,8 +247,8 @@ class _Life:
 
     async def _interrupt(self) -> None:
         # What runs comes first: if we are cut off the others may have its jobs soon, and our statements may hang.
-        for lease in await self._board.abandon(INTERRUPTION_SECONDS):
-            self._recorder.add(lease)
+        for release in await self._board.abandon(INTERRUPTION_SECONDS):
+            self._recorder.add(release)
         patience = 0 if self._is_cut_off.is_set() else INTERRUPTION_SECONDS
         await asyncio.gather(*(part.stop(patience) for part in (self._fetcher, *self._upkeep)))
 
@@ -281,11 +282,11 @@ class _Life:
 
     # What the parts tell each other
 
-    def _picked(self, jobs: list[Job]) -> None:
+    def _picked(self, jobs: list[Job], picked: float) -> None:
         self._leases.hold(jobs)
-        self._board.start(jobs)
+        self._board.start(jobs, picked)
 
-    def _record(self, ended: Outcome | FailedAttempt | Lease) -> None:
+    def _record(self, ended: Ended) -> None:
         self._recorder.add(ended)
 
     def _slot_freed(self) -> None:
@@ -308,7 +309,8 @@ class _Life:
             match notice:
                 case Notice("canceling", int(job_id), int(lease)):
                     self._board.cancel(job_id, lease)
-                case Notice("lost", int(job_id), int(lease)) if self._leases.holds(job_id, lease):
+                # One that has just ended and been written is gone as well: no reason to worry.
+                case Notice("lost", int(job_id), int(lease)) if self._board.runs(job_id, lease):
                     logger.warning("Lease of job %d is lost", job_id, extra={"job_id": job_id})
                     self._leases.drop([job_id])
                     self._board.cancel(job_id, lease)
@@ -347,6 +349,13 @@ class _Life:
                     "Cannot read the schedule of job %d, next try in %.1f s: %r", job.id, delay, error
                 )
                 await asyncio.sleep(delay)
+
+
+async def _close(executors: Iterable[AbstractEntrypointExecutor]) -> None:
+    closing = (executor.close() for executor in executors)
+    for ended in await asyncio.gather(*closing, return_exceptions=True):
+        if isinstance(ended, Exception):
+            logger.error("An executor could not be closed", exc_info=ended)
 
 
 async def _first(

@@ -1,0 +1,44 @@
+"""Entrypoint: the executor that calls the handler, in the loop or in a thread."""
+
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+from pgq_orm.executors.abstract import AbstractEntrypointExecutor
+from pgq_orm.executors.threads import call_in_thread
+from pgq_orm.handlers import is_async, read_signature
+from pgq_orm.models import Context, Job
+
+
+@dataclass(eq=False)
+class EntrypointExecutor(AbstractEntrypointExecutor):
+    """Calls the handler: an async one on the worker's event loop, a sync one in a thread.
+
+    An async handler is interrupted where it awaits. A thread cannot be: it is asked to stop, by `cancel_called`, and
+    its slot stays taken until it has ended.
+    """
+
+    def __post_init__(self) -> None:
+        self._handler = self.parameters.func
+        self._signature = read_signature(self._handler, self.parameters.scopes)
+        self._is_async = is_async(self._handler)
+
+    async def execute(self, job: Job, context: Context) -> Any:
+        return await (self._call if self._is_async else self._call_in_thread)(job, context)
+
+    async def _call(self, job: Job, context: Context) -> Any:
+        positional, named = self._signature.arguments(context.schedule or job, context)
+        scope = self.parameters.scopes.in_loop(self._signature.resources)
+        if scope is None:
+            return await self._handler(*positional, **named)
+        async with scope as resources:
+            return await self._handler(*positional, **named, **resources)
+
+    async def _call_in_thread(self, job: Job, context: Context) -> Any:
+        def call() -> Any:
+            positional, named = self._signature.arguments(context.schedule or job, context)
+            scope = self.parameters.scopes.in_thread(self._signature.resources) or nullcontext({})
+            with scope as resources:
+                return self._handler(*positional, **named, **resources)
+
+        return await call_in_thread(self.parameters.threads, call)
