@@ -32,8 +32,8 @@ class Posting:
         return asdict(self)
 
     @classmethod
-    def from_arguments(cls, arguments: Mapping[str, Any] | None) -> "Posting":
-        return cls(**(arguments or {}))
+    def from_arguments(cls, arguments: Mapping[str, Any]) -> "Posting":
+        return cls(**arguments)
 
 
 async def post(session: AsyncSession, posting: Posting) -> None:

@@ -12,7 +12,7 @@ from pgq_orm_django import entrypoint
 @entrypoint("send_receipt", max_attempts=5)
 def send_receipt(job: Job) -> None:
     """Sends an order's receipt, once: should the job run twice, the second run finds the receipt and does nothing."""
-    arguments = job.arguments or {}
+    arguments = job.arguments
     order = Order.objects.select_related("product").get(number=arguments["order"])
     with transaction.atomic():
         _, is_first = Receipt.objects.get_or_create(order=order)

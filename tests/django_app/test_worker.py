@@ -144,7 +144,8 @@ def test_it_survives_the_loss_of_all_its_connections(
     eventually(Worker.objects.alive().exists)
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
     enqueue("mail")
     eventually(Log.objects.successful().exists)

@@ -147,3 +147,13 @@ def test_a_module_that_the_application_itself_misses_is_its_own_error(
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ModuleNotFoundError, match="stripe_that_is_not_there"):
         load_factory("jobs_without_stripe:create_pgqueuer")
+
+
+async def test_a_factory_that_wants_arguments_is_refused() -> None:
+    def create_pgqueuer(url: str) -> None: ...
+
+    with pytest.raises(
+        FactoryError, match=r"cannot be called without arguments: missing a required argument: 'url'"
+    ):
+        async with opened(create_pgqueuer):
+            pass

@@ -1,10 +1,12 @@
 """The registry: each name has one handler, and what cannot work is refused where it is declared."""
 
+from datetime import timedelta
+
 import pytest
 
 from pgq_orm.errors import RegistrationError, UnknownEntrypointError
 from pgq_orm.registry import Registry, ScheduleEntry
-from pgq_orm.retries import Backoff
+from pgq_orm.retries import RetryPolicy
 
 
 @pytest.fixture
@@ -25,8 +27,8 @@ def test_a_decorated_function_stays_what_it_was_and_handles_its_name(registry: R
 
 def test_without_further_words_a_job_is_tried_once(registry: Registry) -> None:
     registry.entrypoint("mail")(send_mail)
-    assert registry.require("mail").max_attempts == 1
-    assert registry.require("mail").backoff == Backoff()
+    assert registry.require("mail").retries == RetryPolicy()
+    assert not RetryPolicy().grants(ValueError(), failures=1, max_attempts=None)
 
 
 def test_a_name_belongs_to_one_function(registry: Registry) -> None:
@@ -64,8 +66,18 @@ def test_forgetting_the_name_is_explained(registry: Registry) -> None:
 
 
 def test_a_job_is_tried_at_least_once(registry: Registry) -> None:
-    with pytest.raises(RegistrationError, match="max_attempts must be at least 1, not 0"):
+    with pytest.raises(RegistrationError, match="max_attempts must be a positive integer, not 0"):
         registry.entrypoint("mail", max_attempts=0)
+
+
+def test_a_timeout_is_a_positive_timedelta(registry: Registry) -> None:
+    with pytest.raises(RegistrationError, match="timeout must be a positive timedelta"):
+        registry.entrypoint("mail", timeout=timedelta(0))
+
+
+def test_a_misspelt_option_is_refused(registry: Registry) -> None:
+    with pytest.raises(TypeError, match="unexpected keyword argument: retries"):
+        registry.entrypoint("mail", retries=3)  # type: ignore[call-arg]
 
 
 def test_an_unknown_entrypoint_names_the_known_ones_and_the_one_that_was_meant(registry: Registry) -> None:
@@ -86,7 +98,7 @@ def test_an_empty_registry_says_so(registry: Registry) -> None:
 
 def test_a_schedule_registers_its_handler_too(registry: Registry) -> None:
     assert registry.schedule("mail", "@daily", max_attempts=3)(send_mail) is send_mail
-    assert registry.require("mail").max_attempts == 3
+    assert registry.require("mail").retries.max_attempts == 3
     assert list(registry.schedules.values()) == [
         ScheduleEntry("mail", "@daily", timezone="UTC", catch_up="latest", queue="default")
     ]
@@ -99,7 +111,7 @@ def test_a_function_may_have_several_schedules(registry: Registry) -> None:
 
 def test_an_entrypoint_may_be_scheduled_as_well(registry: Registry) -> None:
     registry.schedule("mail", "@daily")(registry.entrypoint("mail", max_attempts=7)(send_mail))
-    assert registry.require("mail").max_attempts == 7
+    assert registry.require("mail").retries.max_attempts == 7
 
 
 def test_a_schedule_cannot_take_another_functions_name(registry: Registry) -> None:

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from pgq_orm import PgQueuer
 from pgq_orm.models import Context, Job
+from pgq_orm.retries import Backoff
 from pgq_orm.worker.settings import QueueExecutionMode
 from tests.eventually import aeventually, eventually
 from tests.worker.queues import Queue
@@ -183,3 +184,22 @@ async def test_many_are_canceled_together(pgq: PgQueuer, queue: Queue) -> None:
         asked = queue.cancel(*job_ids)
         assert Counter(asked.values()) == {True: 50, False: 10}
         await aeventually(lambda: queue.statuses() == ["canceled"] * 60)
+
+
+async def test_a_job_whose_attempt_failed_before_it_heard_of_its_cancellation_is_not_run_again(
+    pgq: PgQueuer, queue: Queue
+) -> None:
+    runs: list[int] = []
+
+    @pgq.entrypoint("work", max_attempts=5, backoff=Backoff(initial=timedelta(milliseconds=10)))
+    async def work(job: Job) -> None:
+        runs.append(job.id)
+        queue.execute("UPDATE pgq_job SET cancel_requested = now()")  # as canceling does, without its NOTIFY
+        raise ValueError("no")
+
+    [job_id] = queue.enqueue("work")
+    async with running(pgq):
+        await aeventually(lambda: not queue.jobs())
+
+    assert runs == [job_id]
+    assert queue.statuses(job_id) == ["exception", "canceled"]

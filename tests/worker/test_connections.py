@@ -59,7 +59,7 @@ async def test_the_listen_connection_is_replaced_whenever_it_dies(
                 """
             )
             [job_id] = queue.enqueue("work")
-            await aeventually(lambda job_id=job_id: queue.statuses(job_id) == ["successful"], timeout=3)
+            await aeventually(lambda: queue.statuses(job_id) == ["successful"], timeout=3)  # noqa: B023
             await aeventually(lambda: listens(queue), timeout=3)  # not later each time
     assert set(ran.values()) == {1}
 
@@ -72,7 +72,7 @@ async def test_all_its_connections_may_be_killed_while_it_works(
     async with running(each_pgq, batch_size=10, max_concurrent_tasks=10, heartbeat_timeout=seconds(6)):
         [worker_id] = await aeventually(lambda: queue.worker_ids())
         for killed in range(1, 6):
-            await aeventually(lambda killed=killed: len(queue.log()) > killed * 40)
+            await aeventually(lambda: len(queue.log()) > killed * 40)  # noqa: B023
             assert queue.kill_connections() > 1
         await aeventually(lambda: not queue.jobs(), timeout=20)
         assert queue.worker_ids() == [worker_id]
@@ -151,15 +151,16 @@ async def test_a_worker_can_be_ended_while_the_database_is_away(
     wired_pgq: PgQueuer, queue: Queue, wire: Wire, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It gives up when its lease is over, and says what it could not write."""
-    release = asyncio.Event()
+    started, release = asyncio.Event(), asyncio.Event()
 
     @wired_pgq.entrypoint("work")
     async def work(job: Job) -> None:
+        started.set()
         await release.wait()
 
     [job_id] = queue.enqueue("work")
     async with running(wired_pgq, heartbeat_timeout=seconds(2)):
-        await aeventually(lambda: queue.job(job_id).status == "picked")
+        await asyncio.wait_for(started.wait(), 10)
         wire.cut()
         release.set()
     assert f"they will be rescued and run again: {job_id}" in caplog.text

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections import Counter, defaultdict
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -132,7 +133,7 @@ async def picked_by_the_deaf(queue: Queue, wire: Wire) -> int:
         wire.deafen()
         [job_id] = queue.enqueue("work")
         try:
-            await aeventually(lambda: queue.job(job_id).status == "picked", timeout=1)
+            await aeventually(lambda: queue.job(job_id).status == "picked", timeout=1)  # noqa: B023
         except AssertionError:
             # The wire went deaf between the worker's question and the enqueueing: the pick found nothing.
             wire.mend()
@@ -141,21 +142,52 @@ async def picked_by_the_deaf(queue: Queue, wire: Wire) -> int:
             return job_id
 
 
-async def test_what_is_running_is_not_given_back_however_long_it_takes(
-    pgq: PgQueuer, queue: Queue, monkeypatch: pytest.MonkeyPatch
+async def test_a_job_is_not_taken_from_a_living_worker_however_long_it_takes(
+    pgq: PgQueuer, other_pgq: PgQueuer, queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runner, "UNHELD_SECONDS", 0.3)
     ran: list[int] = []
 
-    @pgq.entrypoint("work")
     async def work(job: Job) -> None:
         ran.append(job.id)
-        await asyncio.sleep(1.5)
+        await asyncio.sleep(2.5)
 
+    pgq.entrypoint("work")(work)
+    other_pgq.entrypoint("work")(work)
     [job_id] = queue.enqueue("work")
-    async with running(pgq, heartbeat_timeout=seconds(0.5)):
+    async with running(pgq, heartbeat_timeout=seconds(1)), running(other_pgq, heartbeat_timeout=seconds(1)):
         await aeventually(lambda: queue.statuses(job_id) == ["successful"])
     assert ran == [job_id]
+
+
+async def test_a_job_that_is_requeued_by_hand_under_its_handler_ends_once(
+    pgq: PgQueuer, queue: Queue
+) -> None:
+    leases: list[int] = []
+    release = asyncio.Event()
+
+    @pgq.entrypoint("work")
+    async def work(job: Job) -> int:
+        leases.append(job.lease)
+        while not release.is_set():
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(0.01)
+        return job.lease
+
+    [job_id] = queue.enqueue("work")
+    async with running(pgq, max_concurrent_tasks=3):
+        await aeventually(lambda: leases == [1])
+        queue.execute(
+            "UPDATE pgq_job SET status = 'queued', lease = lease + 1, worker_id = NULL, updated = now()"
+        )
+        queue.execute("SELECT pg_notify('pgq', '')")
+        await aeventually(lambda: leases == [1, 3])
+        release.set()
+        await aeventually(lambda: queue.log())
+        others = queue.enqueue("work", [None] * 6)
+        await aeventually(lambda: all(queue.statuses(other) == ["successful"] for other in others))
+    [entry] = queue.log(job_id)
+    assert (entry.status, entry.result) == ("successful", 3)
 
 
 async def test_a_handler_that_blocks_the_event_loop_is_not_taken_for_dead(

@@ -51,7 +51,12 @@ class Wire:
 
     def freeze(self) -> None:
         """Every connection, new ones too, looks well and carries nothing in either direction."""
-        self._call(lambda: (self._requests.clear(), self._replies.clear()))
+
+        def freeze() -> None:
+            self._requests.clear()
+            self._replies.clear()
+
+        self._call(freeze)
 
     def deafen(self) -> None:
         """Requests arrive, replies do not."""
@@ -62,14 +67,17 @@ class Wire:
 
         def mend() -> None:
             self._is_cut = False
-            self._requests.set()
-            self._replies.set()
+            self._flow()
 
         self._call(mend)
 
+    def _flow(self) -> None:
+        self._requests.set()
+        self._replies.set()
+
     def open(self) -> None:
         self._thread.start()
-        self._call(lambda: (self._requests.set(), self._replies.set()))
+        self._call(self._flow)
         serving = asyncio.start_unix_server(self._serve, self._directory / ".s.PGSQL.5432")
         self._listening = asyncio.run_coroutine_threadsafe(serving, self._loop).result()
 

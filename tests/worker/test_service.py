@@ -1,0 +1,92 @@
+"""Service: the loop of every part of a worker."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from pgq_orm.retries import Backoff
+from pgq_orm.worker import service
+from pgq_orm.worker.service import NEVER, Service
+from tests.eventually import aeventually
+
+
+class Part(Service):
+    """Counts its ticks; each may be held up, or fail."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ticks = 0
+        self.may_go_on = asyncio.Event()
+        self.may_go_on.set()
+        self.failure: Exception | None = None
+
+    async def tick(self) -> float:
+        self.ticks += 1
+        await self.may_go_on.wait()
+        if self.failure is not None:
+            raise self.failure
+        return NEVER
+
+
+@pytest.fixture
+def part() -> Part:
+    return Part()
+
+
+async def test_a_wake_up_during_a_tick_leads_to_another_one(part: Part) -> None:
+    """What it tells of may have come too late for the tick that is under way."""
+    part.may_go_on.clear()
+    part.start()
+    await aeventually(lambda: part.ticks == 1)
+    part.wake()
+    part.wake()
+    part.may_go_on.set()
+    await aeventually(lambda: part.ticks == 2)
+    await asyncio.sleep(0.05)
+    assert part.ticks == 2
+    await part.stop()
+
+
+async def test_a_failing_tick_is_made_again_and_told_with_its_traceback_once(
+    part: Part, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(service, "AFTER_FAILURE", Backoff(initial=timedelta(milliseconds=1)))
+    part.failure = ConnectionError("the server went away")
+    part.start()
+    await aeventually(lambda: part.ticks == 4)
+    part.failure = None
+    await part.stop()
+    assert caplog.text.count("Part failed, next try in") >= 3
+    assert caplog.text.count("Traceback") == 1
+
+
+async def test_stopping_waits_for_the_tick_that_is_under_way(part: Part) -> None:
+    part.may_go_on.clear()
+    part.start()
+    await aeventually(lambda: part.ticks == 1)
+    stopping = asyncio.create_task(part.stop())
+    await asyncio.sleep(0.05)
+    assert not stopping.done()
+    part.may_go_on.set()
+    await stopping
+    assert part.ticks == 1
+
+
+async def test_stopping_loses_its_patience(part: Part) -> None:
+    part.may_go_on.clear()
+    part.start()
+    await aeventually(lambda: part.ticks == 1)
+    await asyncio.wait_for(part.stop(0.05), 1)
+
+
+async def test_starting_and_stopping_again_change_nothing(part: Part) -> None:
+    await part.stop()
+    part.start()
+    part.start()
+    await aeventually(lambda: part.ticks == 1)
+    await part.stop()
+    await part.stop()
+    part.start()
+    await aeventually(lambda: part.ticks == 2)
+    await part.stop()
