@@ -158,3 +158,11 @@ class CommandFailed(PgqError):  # noqa: N818 - what happened, not a fault of the
 
 class RemoteError(PgqError):
     """Stands for an exception of a handler in another process or interpreter, which cannot be brought here."""
+
+
+def in_one_line(error: BaseException) -> str:
+    """The kind and the message of any exception."""
+    try:
+        return f"{type(error).__name__}: {error}"
+    except BaseException:  # an exception whose own __str__ fails
+        return type(error).__name__

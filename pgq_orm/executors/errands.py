@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, NoReturn, ParamSpec, Protocol, TypeAlias, runtime_checkable
 
-from pgq_orm.errors import RegistrationError, RemoteError
+from pgq_orm.errors import RegistrationError, RemoteError, in_one_line
 from pgq_orm.executors.threads import catching_exits
 from pgq_orm.handlers import Handler, is_async, read_signature
 from pgq_orm.store import Scopes
@@ -149,15 +149,8 @@ def _pickled(answered: Answer) -> bytes:
             case Returned():
                 return pickle.dumps(Returned(None))  # it would be no JSON either, and so not be kept
             case Raised(error, trace):
-                return pickle.dumps(Raised(RemoteError(_one_line(error)), trace))
+                return pickle.dumps(Raised(RemoteError(in_one_line(error)), trace))
     return pickled
-
-
-def _one_line(error: BaseException) -> str:
-    try:
-        return f"{type(error).__name__}: {error}"
-    except BaseException:  # an exception whose own __str__ fails
-        return type(error).__name__
 
 
 def _name(handler: Handler) -> str:

@@ -3,6 +3,7 @@
 import traceback
 from dataclasses import dataclass
 
+from pgq_orm.errors import in_one_line
 from pgq_orm.models import Job
 from pgq_orm.operations import Ended, FailedAttempt, Outcome, Release, dump_json
 from pgq_orm.outcomes import Cancel, HandlerVerdict, RetryRequested, Snooze
@@ -41,7 +42,7 @@ def judge(
     """How the attempt ended. A request to cancel that reached the handler decides, whatever the handler made of it."""
     if is_canceled:
         error = ending.error if isinstance(ending, Raised) else None
-        return _ended(job, LogStatus.CANCELED, timing, error=None if error is None else one_line(error))
+        return _ended(job, LogStatus.CANCELED, timing, error=None if error is None else _error(error))
     match ending:
         case Returned(HandlerVerdict() as verdict) | Raised(HandlerVerdict() as verdict):
             return _obeyed(job, entrypoint, verdict, timing)
@@ -110,12 +111,12 @@ def _delay_seconds(entrypoint: Entrypoint, request: RetryRequested, failures: in
 
 def _again(job: Job, error: BaseException, timing: Timing, delay_seconds: float) -> FailedAttempt:
     return FailedAttempt(
-        job.id, job.lease, delay_seconds, timing.duration_seconds, one_line(error), _traceback(error)
+        job.id, job.lease, delay_seconds, timing.duration_seconds, _error(error), _traceback(error)
     )
 
 
 def _failed(job: Job, error: BaseException, timing: Timing) -> Outcome:
-    return _ended(job, LogStatus.EXCEPTION, timing, error=one_line(error), trace=_traceback(error))
+    return _ended(job, LogStatus.EXCEPTION, timing, error=_error(error), trace=_traceback(error))
 
 
 def _ended(
@@ -141,13 +142,8 @@ def _result(value: object) -> str | None:
         return None  # a handler may return what it likes; what JSON cannot express is not kept
 
 
-def one_line(error: BaseException) -> str:
-    """The kind and the message of an exception, fit for the log."""
-    try:
-        text = f"{type(error).__name__}: {error}"
-    except BaseException:  # an exception whose own __str__ fails
-        text = type(error).__name__
-    return _clean(text)[:ERROR_CHARACTERS]
+def _error(error: BaseException) -> str:
+    return _clean(in_one_line(error))[:ERROR_CHARACTERS]
 
 
 def _traceback(error: BaseException) -> str:
