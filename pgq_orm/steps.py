@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Generator
 from typing import Any, TypeAlias, TypeVar
 
+from pgq_orm import operations, schema
 from pgq_orm.operations import Operation
 
 T = TypeVar("T")
@@ -37,3 +38,10 @@ async def carry_out_async(steps: Steps[T], run: Callable[[Operation[Any]], Await
     except StopIteration as end:
         answer: T = end.value
         return answer
+
+
+def installed_version() -> Steps[int | None]:
+    """The version of the schema: EMPTY without tables, None for tables that carry no version."""
+    if not (yield from ask(operations.has_version())):
+        return schema.EMPTY
+    return (yield from ask(operations.read_version()))

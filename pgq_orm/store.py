@@ -5,9 +5,10 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from importlib import import_module
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
-from pgq_orm import operations, schema
+from pgq_orm import schema
 from pgq_orm.errors import SessionError
 from pgq_orm.operations import Operation
+from pgq_orm.steps import carry_out_async, installed_version
 
 T = TypeVar("T")
 
@@ -101,10 +102,7 @@ class Store(Protocol):
 
 async def require_schema(store: Store) -> None:
     """Makes sure that the database has the tables of this release. Raises SchemaError that says what to run."""
-    has_version = await store.run(operations.has_version())
-    schema.require_current(
-        await store.run(operations.read_version()) if has_version else schema.EMPTY, store.remedies
-    )
+    schema.require_current(await carry_out_async(installed_version(), store.run), store.remedies)
 
 
 # The one place where the core names its bindings: by the package whose object the application passes in, and as

@@ -1,15 +1,16 @@
 """Versions: whether a database's tables are the ones that this release works with."""
 
-from pgq_orm import operations, schema
+from functools import partial
+
+from pgq_orm import schema, steps
 from pgq_orm.schema import Remedies
+from pgq_orm.steps import carry_out
 from pgq_orm_django.statements import migrate_command, run
 
 
 def installed_version(using: str) -> int | None:
     """The version of the schema: EMPTY without tables, None for tables that carry no version."""
-    if not run(operations.has_version(), using):
-        return schema.EMPTY
-    return run(operations.read_version(), using)
+    return carry_out(steps.installed_version(), partial(run, using=using))
 
 
 def require_schema(using: str) -> None:

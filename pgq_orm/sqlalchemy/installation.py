@@ -3,13 +3,16 @@
 Everything here runs in the caller's transaction, and nothing that is asked can abort it.
 """
 
+from functools import partial
+
 from sqlalchemy import Connection, text
 
-from pgq_orm import operations, schema
+from pgq_orm import schema, steps
 from pgq_orm.schema import CURRENT_VERSION, EMPTY
 from pgq_orm.sqlalchemy.creation import ddl
 from pgq_orm.sqlalchemy.remedies import REMEDIES
 from pgq_orm.sqlalchemy.session import run
+from pgq_orm.steps import carry_out
 
 _INSTALLER_LOCK = int.from_bytes(b"pgq_orm", "big")
 _LONGEST_WAIT_FOR_A_LOCK = "10s"
@@ -17,9 +20,7 @@ _LONGEST_WAIT_FOR_A_LOCK = "10s"
 
 def installed_version(connection: Connection) -> int | None:
     """The version of the schema: EMPTY without tables, None for tables that carry no version."""
-    if not run(connection, operations.has_version()):
-        return EMPTY
-    return run(connection, operations.read_version())
+    return carry_out(steps.installed_version(), partial(run, connection))
 
 
 def require_schema(connection: Connection) -> None:
