@@ -411,9 +411,37 @@ class Tick(NamedTuple):
     is_kept: bool
 
 
-def pick(worker_id: UUID, queue: str, entrypoints: Sequence[str], batch_size: int) -> Operation[list[Job]]:
-    """Picks up to `batch_size` jobs, in the order in which they should start."""
-    params = {"worker_id": worker_id, "queue": queue, "entrypoints": entrypoints, "batch_size": batch_size}
+class Stretch(NamedTuple):
+    """A part of a queue's order: from one priority down to another, past an id."""
+
+    highest_priority: int
+    lowest_priority: int
+    after_id: int
+
+
+PRIORITIES = range(-(2**31), 2**31)
+BEFORE_ALL_IDS = -(2**63)
+WHOLE_QUEUE = (Stretch(PRIORITIES[-1], PRIORITIES[0], BEFORE_ALL_IDS),)
+
+
+def pick(
+    worker_id: UUID,
+    queue: str,
+    entrypoints: Sequence[str],
+    batch_size: int,
+    stretches: Sequence[Stretch] = WHOLE_QUEUE,
+) -> Operation[list[Job]]:
+    """Picks up to `batch_size` jobs, in the order in which they should start, from these stretches of a queue."""
+    highest_priorities, lowest_priorities, after_ids = _columns(stretches)
+    params = {
+        "worker_id": worker_id,
+        "queue": queue,
+        "entrypoints": entrypoints,
+        "batch_size": batch_size,
+        "highest_priorities": highest_priorities,
+        "lowest_priorities": lowest_priorities,
+        "after_ids": after_ids,
+    }
     return Operation(statement("pick"), params, _picked)
 
 

@@ -9,6 +9,7 @@ from uuid import UUID
 from pgq_orm import operations
 from pgq_orm.models import Job
 from pgq_orm.store import Store
+from pgq_orm.worker.floors import Floor
 from pgq_orm.worker.service import NEVER, Service
 
 LOOK_AGAIN_SECONDS = 0.02
@@ -56,11 +57,17 @@ class Fetcher(Service):
         self._is_deferral_possible = True
         self._quiet_at = 0.0  # monotonic; when the last wake-up's echo is over
         self._is_starved = False
+        self._floors = {queue: Floor() for queue in queues}
 
     def expect_deferred(self) -> None:
         """Somebody enqueued: among the jobs may be a deferred one that is due earlier than we know."""
         self._is_deferral_possible = True
         self._quiet_at = time.monotonic() + ECHO_SECONDS
+        self.wake()
+
+    def expect_returned(self) -> None:
+        """Jobs that were picked once are to be picked again."""
+        self._sweep_soon()
         self.wake()
 
     def expect_due(self, delay_seconds: float) -> None:
@@ -83,31 +90,43 @@ class Fetcher(Service):
             await self._promote()
         # Asked before we look: a job that ends while we look may have enqueued another, too late for us to see it.
         was_idle = self._is_idle()
-        picked = wanted = 0
+        picked = 0
+        is_more = False
         for queue in self._next_queues():
             limit = min(self._batch_size, self._free())
             if limit > 0:
-                picked += await self._pick(queue, limit)
-                wanted += limit
+                found = await self._pick(queue, limit)
+                picked += found
+                is_more |= found == limit
         if picked:
             self._look_again_seconds = LOOK_AGAIN_SECONDS
-        if picked and picked == wanted:
+        if is_more:
             return 0
         if self._is_deferral_possible:
             await self._promote()
-        if was_idle and picked == 0:
+        if was_idle and picked == 0 and all(floor.is_swept_out for floor in self._floors.values()):
             self._on_empty()
         return self._delay()
 
     async def _pick(self, queue: str, limit: int) -> int:
+        floor = self._floors[queue]
         asked = time.monotonic()
-        jobs = await self._store.run(operations.pick(self._worker_id, queue, self._entrypoints, limit))
-        if time.monotonic() - asked > self._reply_seconds:
+        stretches = floor.stretches(asked)
+        jobs = await self._store.run(
+            operations.pick(self._worker_id, queue, self._entrypoints, limit, stretches)
+        )
+        answered = time.monotonic()
+        if answered - asked > self._reply_seconds:
             # Not run: so late that the heartbeat may have given the jobs back already, for it does not know them.
             raise TimeoutError(f"a pick's reply took more than {self._reply_seconds} s and was thrown away")
+        floor.looked(stretches, jobs, seconds=answered - asked, now=answered, is_full=len(jobs) == limit)
         if jobs:
             self._on_picked(jobs, asked)
         return len(jobs)
+
+    def _sweep_soon(self) -> None:
+        for floor in self._floors.values():
+            floor.sweep_soon()
 
     async def _promote(self) -> None:
         # Lowered before asking, and only by a question that comes after the last wake-up's echo.
@@ -118,6 +137,8 @@ class Fetcher(Service):
         except BaseException:
             self._next_due = 0.0
             raise
+        if seconds == 0:
+            self._sweep_soon()  # their ids may be old
         # Never later than the next poll: an earlier one may be enqueued without our hearing of it.
         wait = self._poll_seconds if seconds is None else min(max(seconds, 0.0), self._poll_seconds)
         self._next_due = min(self._next_due, time.monotonic() + wait)
@@ -133,4 +154,7 @@ class Fetcher(Service):
         self._look_again_seconds = min(self._look_again_seconds * LOOK_AGAIN_FACTOR, self._poll_seconds)
         if self._is_deferral_possible:
             delay = min(delay, self._quiet_at - now)
+        for floor in self._floors.values():
+            if not floor.is_swept_out:
+                delay = min(delay, floor.sweeps_at - now)
         return max(0.0, delay)

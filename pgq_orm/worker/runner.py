@@ -174,7 +174,7 @@ class _Life:
                 store=store,
                 interval_seconds=lease_seconds,
                 crash_limit=settings.crash_limit,
-                on_rescued=self._fetcher.wake,
+                on_rescued=self._fetcher.expect_returned,
             ),
             Pruner(store=store, retention=settings.log_retention),
         ]
@@ -316,7 +316,7 @@ class _Life:
                     self._board.cancel(job_id, lease)
                 case Notice("returned", int(job_id), _):
                     logger.warning("Gave job %d back: its pick's reply never arrived", job_id)
-                    self._fetcher.wake()
+                    self._fetcher.expect_returned()
                 case _:
                     pass
 

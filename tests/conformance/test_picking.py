@@ -8,6 +8,7 @@ import pytest
 
 from pgq_orm import operations
 from pgq_orm.models import Job
+from pgq_orm.operations import BEFORE_ALL_IDS, PRIORITIES, Stretch
 from pgq_orm.statuses import JobStatus
 from tests.conformance.bindings import Binding
 from tests.conformance.tables import Tables, ago
@@ -107,6 +108,35 @@ async def test_several_entrypoints_share_one_order(binding: Binding, tables: Tab
     job_ids = [tables.add_job(entrypoint=name) for name in ("mail", "letter", "mail")]
     jobs = await binding.run(operations.pick(worker_id, "default", ["letter", "mail"], 10))
     assert [job.id for job in jobs] == job_ids
+
+
+async def test_a_pick_can_begin_past_what_was_picked_before(
+    binding: Binding, tables: Tables, worker_id: UUID
+) -> None:
+    low, high = tables.add_job(priority=1), tables.add_job(priority=2)
+    higher, lower = tables.add_job(priority=3), tables.add_job()
+    next_low, next_high = tables.add_job(priority=1), tables.add_job(priority=2)
+    stretches = [
+        Stretch(PRIORITIES[-1], 3, BEFORE_ALL_IDS),
+        Stretch(2, 2, high),
+        Stretch(1, 1, low),
+        Stretch(0, PRIORITIES[0], BEFORE_ALL_IDS),
+    ]
+    for expected in ([higher, next_high, next_low], [lower], []):
+        jobs = await binding.run(operations.pick(worker_id, "default", ["mail"], 3, stretches))
+        assert [job.id for job in jobs] == expected
+    assert await picked_ids(binding, worker_id) == [high, low]
+
+
+async def test_a_pick_locks_no_more_jobs_than_it_takes(
+    binding: Binding, tables: Tables, worker_id: UUID, rival: psycopg.Connection
+) -> None:
+    first, second = tables.add_job(priority=1), tables.add_job()
+    stretches = [Stretch(PRIORITIES[-1], 1, BEFORE_ALL_IDS), Stretch(0, PRIORITIES[0], BEFORE_ALL_IDS)]
+    pick = operations.pick(worker_id, "default", ["mail"], 1, stretches)
+    picked = pick.read(rival.execute(pick.statement.pyformat.encode(), pick.params).fetchall())
+    assert [job.id for job in picked] == [first]
+    assert await picked_ids(binding, worker_id) == [second]
 
 
 async def test_a_worker_that_nobody_knows_is_given_nothing(binding: Binding, tables: Tables) -> None:

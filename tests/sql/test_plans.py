@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from pgq_orm import operations
-from pgq_orm.operations import FailedAttempt, Lease, Operation, Outcome
+from pgq_orm.operations import FailedAttempt, Lease, Operation, Outcome, Stretch
 from pgq_orm.store import BOOKKEEPING_SETTINGS
 from tests.databases import database_name, fresh_database
 from tests.sql.prepared import PlanMode, explain
@@ -92,6 +92,22 @@ def test_a_pick_walks_along_its_index_and_stops(
     assert not plan.tables_read_whole & {"pgq_job"}
     # most of it is taking the row out of one index and into another
     assert plan.blocks < 40 + 25 * batch_size
+
+
+def test_a_pick_past_a_floor_does_not_walk_below_it(worker: psycopg.Connection, mode: PlanMode) -> None:
+    # of priority 5 all but the last; nothing else is asked for
+    stretches = [Stretch(5, 5, PICKED + QUEUED + DEFERRED - 100)]
+    plan = explain(worker, operations.pick(LIVING, "default", ["mail"], 1000, stretches), mode)
+    assert plan.indexes >= {"pgq_job_ready", "pgq_job_pkey"}
+    assert not plan.sorts
+    assert plan.blocks < 40 + 25 * 10
+
+
+def test_many_floors_cost_a_descent_each(worker: psycopg.Connection, mode: PlanMode) -> None:
+    stretches = [Stretch(-number, -number, 10**9) for number in range(200)]
+    plan = explain(worker, operations.pick(LIVING, "default", ["mail"], 100, stretches), mode)
+    assert plan.indexes >= {"pgq_job_ready"}
+    assert plan.blocks < 5 * len(stretches)
 
 
 def test_a_pick_of_an_unknown_worker_reads_no_job(worker: psycopg.Connection, mode: PlanMode) -> None:

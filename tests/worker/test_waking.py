@@ -137,6 +137,24 @@ async def test_a_job_in_the_shadow_is_found_by_a_worker_that_came_too_late_for_t
             started.clear()
 
 
+async def test_a_job_that_is_committed_late_is_found_behind_those_picked_already(
+    pgq: PgQueuer, queue: Queue
+) -> None:
+    ran: list[int] = []
+    pgq.entrypoint("work")(lambda job: ran.append(job.id))
+    with Session(queue.engine) as slow:
+        late = JobRow(entrypoint="work")
+        slow.add(late)
+        slow.flush()
+        queue.enqueue("work", [None] * 2000)
+        async with running(pgq, batch_size=10, max_concurrent_tasks=10, dequeue_timeout=NEVER):
+            await aeventually(lambda: len(ran) >= 1000)
+            slow.commit()
+            await aeventually(lambda: late.id in ran, timeout=MOMENT)
+            assert ran.index(late.id) >= 1000
+            await aeventually(lambda: not queue.jobs())
+
+
 async def test_released_jobs_are_taken_over_at_once(pgq: PgQueuer, other_pgq: PgQueuer, queue: Queue) -> None:
     interrupted = asyncio.Event()
 
