@@ -1,10 +1,11 @@
-"""Methods: what administration offers, as methods for every class that can carry steps out, defined once."""
+"""Methods: what can be asked of the queue, as methods for every class that can carry steps out, defined once."""
 
 from collections.abc import Callable, Coroutine
 from functools import wraps
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar, overload
 
-from pgq_orm import administration
+from pgq_orm import administration, enqueueing
+from pgq_orm.enqueueing import AwaitedEnqueue, CalledEnqueue
 from pgq_orm.steps import Steps
 
 P = ParamSpec("P")
@@ -52,12 +53,31 @@ class Method(Generic[P, T]):
         return method
 
 
+class EnqueueMethod:
+    """`enqueue` as a Method, whose overloads a ParamSpec would lose."""
+
+    @overload
+    def __get__(self, owner: None, kind: type) -> Callable[..., Steps[list[int | None]]]: ...
+
+    @overload
+    def __get__(self, owner: Awaiter, kind: type) -> AwaitedEnqueue: ...
+
+    @overload
+    def __get__(self, owner: Caller, kind: type) -> CalledEnqueue: ...
+
+    def __get__(self, owner: Awaiter | Caller | None, kind: type) -> object:
+        method: Any = Method(enqueueing.enqueue)
+        return method.__get__(owner, kind)
+
+
 class Administration:
     """What can be asked of the queue wherever steps can be carried out: awaited on an Awaiter, called on a Caller.
 
     `pgq_orm.administration` says of each what it answers, what it costs and what it raises.
     """
 
+    enqueue = EnqueueMethod()
+    """Adds one job, or many; answers their ids."""
     mark_job_as_cancelled = Method(administration.mark_job_as_cancelled)
     """Cancels jobs: one that waits ends at once, a running one is asked to stop."""
     requeue_jobs = Method(administration.requeue_jobs)

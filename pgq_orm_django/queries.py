@@ -5,19 +5,17 @@ exists exactly when that block commits.
 """
 
 from collections.abc import Awaitable, Callable, Iterable
-from contextlib import nullcontext
 from functools import wraps
 from typing import Literal, ParamSpec, TypedDict, TypeVar, Unpack, overload
 
 from asgiref.sync import sync_to_async
-from django.db import transaction
 
-from pgq_orm import operations
-from pgq_orm.operations import Enqueue, EnqueueOptions, ExecuteAfter, JsonObject, Many, OnConflict
+from pgq_orm import enqueueing, operations
+from pgq_orm.operations import EnqueueOptions, ExecuteAfter, JsonObject, Many, OnConflict
 from pgq_orm_django import conf
 from pgq_orm_django.databases import default_alias
 from pgq_orm_django.registry import require
-from pgq_orm_django.statements import run
+from pgq_orm_django.statements import carry_out, carry_out_whole, run
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -99,17 +97,18 @@ def enqueue(
     Raises UnknownEntrypointError for a name that no `tasks` module registers, unless `PGQ["STRICT_ENTRYPOINTS"]` is
     off; InvalidJobError for what cannot be stored; DuplicateJobError. None of them harms the transaction.
     """
-    wish = operations.enqueue(
+    steps = enqueueing.enqueue(
         entrypoint, payload, priority, execute_after, dedupe_key, headers, on_conflict=on_conflict, **options
     )
     if conf.current().strict_entrypoints:
         for name in {entrypoint} if isinstance(entrypoint, str) else set(entrypoint):
             require(name)
-    job_ids = _carry_out(wish, using or default_alias())
     is_one = not any(
         isinstance(value, list | tuple)
         for value in (entrypoint, payload, priority, execute_after, dedupe_key, headers, *options.values())
     )
+    # One job is one statement, and needs no transaction around it.
+    job_ids = (carry_out if is_one else carry_out_whole)(steps, using or default_alias())
     return job_ids[0] if is_one else job_ids
 
 
@@ -120,17 +119,6 @@ def cancel(job_ids: int | Iterable[int], *, using: str | None = None) -> dict[in
     """
     wanted = [job_ids] if isinstance(job_ids, int) else list(job_ids)
     return run(operations.cancel(wanted), using or default_alias())
-
-
-def _carry_out(wish: Enqueue, using: str) -> list[int | None]:
-    # Several jobs are added all or none, which may take several statements. No savepoint: none of them can fail in a
-    # way that would leave the transaction usable without one.
-    is_one = len(wish.dedupe_keys) == 1
-    with nullcontext() if is_one else transaction.atomic(using, savepoint=False):
-        added = [row for insert in wish.inserts for row in run(insert, using)]
-        if withdrawal := wish.withdrawal(added):
-            run(withdrawal, using)
-    return wish.answer(added)
 
 
 def _in_async(function: Callable[P, T]) -> Callable[P, Awaitable[T]]:

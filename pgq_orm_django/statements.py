@@ -1,15 +1,33 @@
 """Statements: runs the core's operations on Django's connections, inside whatever transaction is open there."""
 
+from contextlib import nullcontext
+from functools import partial
 from typing import TypeVar
 
-from django.db import ProgrammingError, connections
+from django.db import ProgrammingError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from psycopg.errors import UndefinedTable
 
+import pgq_orm.steps
 from pgq_orm.errors import SchemaError, SessionError
 from pgq_orm.operations import Operation
+from pgq_orm.steps import Steps
 
 T = TypeVar("T")
+
+
+def carry_out(steps: Steps[T], using: str) -> T:
+    """Executes one operation after another, each in whatever transaction is open."""
+    return pgq_orm.steps.carry_out(steps, partial(run, using=using))
+
+
+def carry_out_whole(steps: Steps[T], using: str) -> T:
+    """Executes all of the operations or none: in the transaction that is open, or in one of their own."""
+    connection = connections[using]
+    # No block within the caller's: an error of ours that left it would doom the caller's transaction.
+    is_open = connection.in_atomic_block or not connection.get_autocommit()
+    with nullcontext() if is_open else transaction.atomic(using):
+        return carry_out(steps, using)
 
 
 def run(operation: Operation[T], using: str) -> T:

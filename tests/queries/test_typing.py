@@ -8,7 +8,7 @@ from sqlalchemy import Engine
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.orm import Session
 
-from pgq_orm import administration
+from pgq_orm import administration, enqueueing
 from pgq_orm.methods import Administration
 from pgq_orm.reports import FailedJob, JobIdStatus, QueueStatistics
 from pgq_orm.sqlalchemy import Queries, SyncQueries
@@ -19,6 +19,8 @@ from pgq_orm.sqlalchemy import Queries, SyncQueries
 async def test_queries_are_awaited(async_engine: AsyncEngine) -> None:
     async with AsyncSession(async_engine) as session:
         queries = Queries(session)
+        assert_type(await queries.enqueue("mail"), list[int])
+        assert_type(await queries.enqueue("mail", on_conflict="skip"), list[int | None])
         assert_type(await queries.queue_size(), list[QueueStatistics])
         assert_type(await queries.list_failed_jobs(10, after=None), list[FailedJob])
         assert_type(await queries.job_status([1]), list[JobIdStatus])
@@ -30,6 +32,8 @@ async def test_queries_are_awaited(async_engine: AsyncEngine) -> None:
 def test_sync_queries_are_called(engine: Engine) -> None:
     with Session(engine) as session:
         queries = SyncQueries(session)
+        assert_type(queries.enqueue("mail"), list[int])
+        assert_type(queries.enqueue("mail", on_conflict="skip"), list[int | None])
         assert_type(queries.queue_size(), list[QueueStatistics])
         assert_type(queries.list_failed_jobs(10, after=None), list[FailedJob])
         assert_type(queries.job_status([1]), list[JobIdStatus])
@@ -46,7 +50,7 @@ METHODS = [name for name in vars(Administration) if not name.startswith("_")]
 def test_each_method_shows_the_signature_and_the_docstring_of_its_one_definition(
     queries: type[Any], name: str
 ) -> None:
-    definition = getattr(administration, name)
+    definition = getattr(enqueueing if name == "enqueue" else administration, name)
     assert inspect.signature(getattr(queries, name)) == inspect.signature(definition)
     assert inspect.getdoc(getattr(queries, name)) == inspect.getdoc(definition)
 

@@ -1,0 +1,111 @@
+"""Enqueueing: how jobs are added, as steps that join a transaction, and as the method of whoever carries steps out."""
+
+from collections.abc import Coroutine
+from typing import Any, Literal, Protocol, Unpack, overload
+
+from pgq_orm import operations
+from pgq_orm.operations import Added, Enqueue, EnqueueOptions, ExecuteAfter, JsonObject, Many, OnConflict
+from pgq_orm.steps import Steps, ask
+
+
+def enqueue(
+    entrypoint: Many[str],
+    payload: Many[bytes | None] = None,
+    priority: Many[int] = 0,
+    execute_after: Many[ExecuteAfter] = None,
+    dedupe_key: Many[str | None] = None,
+    headers: Many[JsonObject | None] = None,
+    *,
+    on_conflict: OnConflict = "raise",
+    **options: Unpack[EnqueueOptions],
+) -> Steps[list[int | None]]:
+    """Adds one job, or many; answers their ids. See `pgq_orm.operations.enqueue` for the parameters.
+
+    The answer holds None only where `on_conflict="skip"` has left a job out.
+    """
+    # Here and not among the steps: what cannot be stored is refused before anything is carried out.
+    return _carried_out(
+        operations.enqueue(
+            entrypoint,
+            payload,
+            priority,
+            execute_after,
+            dedupe_key,
+            headers,
+            on_conflict=on_conflict,
+            **options,
+        )
+    )
+
+
+def _carried_out(wish: Enqueue) -> Steps[list[int | None]]:
+    added: list[Added] = []
+    for insert in wish.inserts:
+        added += yield from ask(insert)
+    if withdrawal := wish.withdrawal(added):
+        yield from ask(withdrawal)
+    return wish.answer(added)
+
+
+class CalledEnqueue(Protocol):
+    """`enqueue`, carried out at once."""
+
+    @overload
+    def __call__(
+        self,
+        entrypoint: Many[str],
+        payload: Many[bytes | None] = None,
+        priority: Many[int] = 0,
+        execute_after: Many[ExecuteAfter] = None,
+        dedupe_key: Many[str | None] = None,
+        headers: Many[JsonObject | None] = None,
+        *,
+        on_conflict: Literal["raise", "update"] = "raise",
+        **options: Unpack[EnqueueOptions],
+    ) -> list[int]: ...
+
+    @overload
+    def __call__(
+        self,
+        entrypoint: Many[str],
+        payload: Many[bytes | None] = None,
+        priority: Many[int] = 0,
+        execute_after: Many[ExecuteAfter] = None,
+        dedupe_key: Many[str | None] = None,
+        headers: Many[JsonObject | None] = None,
+        *,
+        on_conflict: OnConflict,
+        **options: Unpack[EnqueueOptions],
+    ) -> list[int | None]: ...
+
+
+class AwaitedEnqueue(Protocol):
+    """`enqueue`, carried out when awaited."""
+
+    @overload
+    def __call__(
+        self,
+        entrypoint: Many[str],
+        payload: Many[bytes | None] = None,
+        priority: Many[int] = 0,
+        execute_after: Many[ExecuteAfter] = None,
+        dedupe_key: Many[str | None] = None,
+        headers: Many[JsonObject | None] = None,
+        *,
+        on_conflict: Literal["raise", "update"] = "raise",
+        **options: Unpack[EnqueueOptions],
+    ) -> Coroutine[Any, Any, list[int]]: ...
+
+    @overload
+    def __call__(
+        self,
+        entrypoint: Many[str],
+        payload: Many[bytes | None] = None,
+        priority: Many[int] = 0,
+        execute_after: Many[ExecuteAfter] = None,
+        dedupe_key: Many[str | None] = None,
+        headers: Many[JsonObject | None] = None,
+        *,
+        on_conflict: OnConflict,
+        **options: Unpack[EnqueueOptions],
+    ) -> Coroutine[Any, Any, list[int | None]]: ...
