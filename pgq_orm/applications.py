@@ -8,6 +8,7 @@ from typing import Any
 from pgq_orm.operations import DEFAULT_QUEUE
 from pgq_orm.registry import Registry
 from pgq_orm.store import Store, open_store
+from pgq_orm.worker.allowance import Ending
 from pgq_orm.worker.runner import Runner
 from pgq_orm.worker.settings import QueueExecutionMode, WorkerSettings
 
@@ -47,8 +48,12 @@ class PgQueuer:
         queues: tuple[str, ...] = (DEFAULT_QUEUE,),
         crash_limit: int = DEFAULTS.crash_limit,
         log_retention: timedelta | None = DEFAULTS.log_retention,
+        max_jobs: int | None = DEFAULTS.max_jobs,
+        max_time: timedelta | None = DEFAULTS.max_time,
+        shutdown_timeout: timedelta | None = DEFAULTS.shutdown_timeout,
     ) -> None:
-        """Works until `shutdown` is set, or until no job is ready in drain mode; see WorkerSettings.
+        """Works until `shutdown` is set, until no job is ready in drain mode, or until its allowance of jobs or of
+        time is used up; see WorkerSettings. `ending` says which it was.
 
         Survives the loss of the database by itself. Raises SchemaError if its tables are missing or of another
         version, and RegistrationError for handlers and settings that cannot work.
@@ -62,6 +67,9 @@ class PgQueuer:
             crash_limit=crash_limit,
             log_retention=log_retention,
             mode=QueueExecutionMode(mode),
+            max_jobs=max_jobs,
+            max_time=max_time,
+            shutdown_timeout=shutdown_timeout,
         )
         store = self.store.sibling()  # so that an application may be run again, in another loop too
         self._runner = Runner(
@@ -75,6 +83,11 @@ class PgQueuer:
             await self._runner.run()
         finally:
             await store.close()
+
+    @property
+    def ending(self) -> Ending | None:
+        """Why `run()` has ended; None before it did."""
+        return None if self._runner is None else self._runner.ending
 
     def stop_now(self) -> None:
         """Ends `run()` without waiting: handlers are interrupted, all their jobs go back to the queue."""

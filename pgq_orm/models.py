@@ -64,12 +64,22 @@ class Cancellation:
     block awaits, the block ends there and the code after it runs. Sync code looks at `cancel_called`.
     """
 
-    __slots__ = ("_interrupted", "_task", "cancel_called")
+    __slots__ = ("_interrupted", "_task", "is_called", "is_heard")
 
     def __init__(self) -> None:
-        self.cancel_called = False
+        self.is_called = False
+        """The same as `cancel_called`, for those who look on behalf of nobody: the worker."""
+        self.is_heard = False
+        """Whether the handler has taken note of the request, so that its return may be an answer to it."""
         self._task: asyncio.Task[Any] | None = None
         self._interrupted = False
+
+    @property
+    def cancel_called(self) -> bool:
+        """Whether the job was asked to stop."""
+        if self.is_called:
+            self.is_heard = True
+        return self.is_called
 
     def attach(self, task: "asyncio.Task[Any]") -> None:
         """Names the task that a request interrupts. Call it from the loop's thread."""
@@ -77,13 +87,13 @@ class Cancellation:
 
     def cancel(self) -> None:
         """Asks the job to stop. Call it from the loop's thread; asking again changes nothing."""
-        if not self.cancel_called:
-            self.cancel_called = True
+        if not self.is_called:
+            self.is_called = True
             self._interrupt()
 
     def __enter__(self) -> "Cancellation":
         # a block before this one may have ended by the request already
-        if self.cancel_called and not self._interrupted:
+        if self.is_called and not self._interrupted:
             self._interrupt()
         return self
 
@@ -92,6 +102,7 @@ class Cancellation:
     ) -> bool:
         if self._task is not None and self._interrupted and isinstance(error, asyncio.CancelledError):
             self._interrupted = False
+            self.is_heard = True
             self._task.uncancel()
             return True
         return False

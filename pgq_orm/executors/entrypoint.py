@@ -1,5 +1,6 @@
 """Entrypoint: the executor that calls the handler, in the loop or in a thread."""
 
+import asyncio
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -35,10 +36,27 @@ class EntrypointExecutor(AbstractEntrypointExecutor):
             return await self._handler(*positional, **named, **resources)
 
     async def _call_in_thread(self, job: Job, context: Context) -> Any:
+        returned: list[Any] = []
+
         def call() -> Any:
             positional, named = self._signature.arguments(context.schedule or job, context)
             scope = self.parameters.scopes.in_thread(self._signature.resources) or nullcontext({})
             with scope as resources:
-                return self._handler(*positional, **named, **resources)
+                result = self._handler(*positional, **named, **resources)
+            returned.append(result)
+            return result
 
-        return await call_in_thread(self.parameters.threads, call)
+        try:
+            return await call_in_thread(self.parameters.threads, call)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if (
+                not returned
+                or task is None
+                or not context.cancellation.is_called
+                or context.cancellation.is_heard
+            ):
+                raise
+            # It never saw that it was asked to stop, and has done its work: the interruption came to nothing.
+            task.uncancel()
+            return returned[0]

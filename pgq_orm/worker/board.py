@@ -25,6 +25,8 @@ class _Attempt:
     cancellation: Cancellation = field(default_factory=Cancellation)
     task: "asyncio.Task[Ended] | None" = None
     is_timed_out: bool = False
+    is_interrupted: bool = False
+    """Whether it was asked to stop for the worker's sake, not its own."""
 
     @property
     def lease(self) -> Lease:
@@ -35,6 +37,22 @@ class _Attempt:
     def release(self) -> Release:
         """What gives it back."""
         return Release(self.job.id, self.job.lease)
+
+    def interrupt(self) -> None:
+        """Asks it to stop because the worker must end."""
+        self.is_interrupted = (
+            not self.cancellation.is_called and self.task is not None and not self.task.done()
+        )
+        self.cancellation.cancel()
+
+    def has_finished(self, ending: Returned | Raised) -> bool:
+        """Whether it came to its own end, although it was interrupted: nothing in it took note of that."""
+        return (
+            isinstance(ending, Returned)
+            and not self.cancellation.is_heard
+            and self.task is not None
+            and not self.task.cancelling()
+        )
 
 
 class Board:
@@ -60,6 +78,7 @@ class Board:
         self._on_free = on_free
         self._running: dict[Lease, _Attempt] = {}  # loop thread only
         self._is_abandoned = False
+        self._is_over = False
 
     @property
     def free(self) -> int:
@@ -102,27 +121,29 @@ class Board:
         while tasks := [attempt.task for attempt in self._running.values() if attempt.task]:
             await asyncio.wait(tasks)
 
-    async def abandon(self, grace_seconds: float) -> list[Release]:
-        """Interrupts every attempt, and answers what gives them back: all of those that run.
+    async def abandon(self, grace_seconds: float) -> None:
+        """Interrupts every attempt; each is given back, unless it came to its own end nevertheless.
 
         An async handler is cancelled where it awaits. A thread cannot be stopped: whatever still runs after
         the grace goes on without a lease, so that nothing it returns is kept.
         """
         self._is_abandoned = True
-        interrupted = list(self._running.values())
-        for attempt in interrupted:
-            attempt.cancellation.cancel()
-        tasks = [attempt.task for attempt in interrupted if attempt.task]
+        for attempt in self._running.values():
+            attempt.interrupt()
+        tasks = [attempt.task for attempt in self._running.values() if attempt.task]
         if tasks:
-            _, unstoppable = await asyncio.wait(tasks, timeout=grace_seconds)
-            if unstoppable:
-                logger.warning("Leaving %d handlers behind that cannot be interrupted", len(unstoppable))
-        return [attempt.release for attempt in interrupted]
+            await asyncio.wait(tasks, timeout=grace_seconds)
+            await asyncio.sleep(0)  # for the callbacks of those that have ended
+        self._is_over = True
+        if self._running:
+            logger.warning("Leaving %d handlers behind that cannot be interrupted", len(self._running))
+        for attempt in self._running.values():
+            self._record(attempt.release)
 
     def _end(self, attempt: _Attempt, task: "asyncio.Task[Ended]") -> None:
         # A callback, because a task that is cancelled before its first step never runs a line of its own.
         del self._running[attempt.lease]
-        if not self._is_abandoned:
+        if not self._is_over:
             self._record(attempt.release if task.cancelled() else task.result())
         self._on_free()
 
@@ -147,10 +168,13 @@ class Board:
         finally:
             if timer is not None:
                 timer.cancel()
+        if attempt.is_interrupted and not attempt.has_finished(ending):
+            logger.info("Job %d (%s) was interrupted and is given back", job.id, job.entrypoint)
+            return attempt.release
         if attempt.is_timed_out:
             ending = Raised(TimeoutError(f"ran for more than {entrypoint.timeout}"))
         timing = Timing(started - attempt.picked, time.monotonic() - started)
-        is_canceled = attempt.cancellation.cancel_called and not attempt.is_timed_out
+        is_canceled = attempt.cancellation.is_called and not (attempt.is_timed_out or attempt.is_interrupted)
         ended = judge(job, entrypoint, ending, timing, is_canceled=is_canceled)
         self._tell(job, ended)
         return ended
@@ -164,7 +188,7 @@ class Board:
             "Job %d (%s) %s",
             job.id,
             job.entrypoint,
-            "was interrupted and is given back" if self._is_abandoned else in_words(ended),
+            in_words(ended),
             extra={"job_id": job.id, "entrypoint": job.entrypoint, "attempt": job.attempts + 1},
         )
 
@@ -174,7 +198,7 @@ def _time_out_later(attempt: _Attempt, entrypoint: Entrypoint) -> asyncio.TimerH
         return None
 
     def time_out() -> None:
-        attempt.is_timed_out = not attempt.cancellation.cancel_called
+        attempt.is_timed_out = not attempt.cancellation.is_called
         attempt.cancellation.cancel()
 
     return asyncio.get_running_loop().call_later(entrypoint.timeout.total_seconds(), time_out)
@@ -184,7 +208,7 @@ def _is_loop_ending(error: BaseException, attempt: _Attempt) -> bool:
     """Whether somebody else than us cancelled the attempt's task, and not the handler something of its own."""
     return (
         isinstance(error, asyncio.CancelledError)
-        and not attempt.cancellation.cancel_called
+        and not attempt.cancellation.is_called
         and attempt.task is not None
         and attempt.task.cancelling() > 0
     )

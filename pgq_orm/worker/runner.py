@@ -16,6 +16,7 @@ from pgq_orm.models import Job, Schedule
 from pgq_orm.operations import Ended, Notice, ScheduleRow
 from pgq_orm.registry import Registry
 from pgq_orm.store import Store, require_schema
+from pgq_orm.worker.allowance import IN_WORDS, Allowance, Ending
 from pgq_orm.worker.board import Board
 from pgq_orm.worker.fetcher import Fetcher
 from pgq_orm.worker.heartbeat import Heartbeat
@@ -65,6 +66,8 @@ class Runner:
         self._resources = resources
         self._shutdown = shutdown
         self._stop_now = asyncio.Event()
+        self.ending: Ending | None = None
+        """Why `run()` has ended."""
 
     def stop_now(self) -> None:
         """Interrupts what runs and gives everything back, instead of letting it finish."""
@@ -86,16 +89,24 @@ class Runner:
             )
             for entrypoint in self._registry.entrypoints.values()
         }
+        allowance = Allowance(self._settings.max_jobs, self._settings.max_time)
+        allowance.start()
         try:
             is_first = True
-            while not self._shutdown.is_set():
+            while self.ending is None:
                 life = _Life(
-                    self._store, self._registry, self._settings, self._resources, executors, is_first=is_first
+                    self._store,
+                    self._registry,
+                    self._settings,
+                    self._resources,
+                    executors,
+                    allowance,
+                    is_first=is_first,
                 )
-                if await life.run(self._shutdown, self._stop_now):
-                    break
+                self.ending = await life.run(self._shutdown, self._stop_now)
                 is_first = False
         finally:
+            allowance.stop()
             await _close(executors.values())
             # not waited for: a thread that cannot be interrupted has lost its lease already
             threads.shutdown(wait=False, cancel_futures=True)
@@ -111,10 +122,12 @@ class _Life:
         settings: WorkerSettings,
         resources: MutableMapping[Any, Any],
         executors: Mapping[str, AbstractEntrypointExecutor],
+        allowance: Allowance,
         *,
         is_first: bool,
     ) -> None:
         self._store = store
+        self._allowance = allowance
         self._is_first = is_first
         self._settings = settings
         self._entrypoints = sorted(registry.entrypoints)
@@ -148,7 +161,7 @@ class _Life:
             batch_size=settings.batch_size,
             poll_seconds=settings.dequeue_timeout.total_seconds(),
             reply_seconds=REPLY_SECONDS,
-            free=lambda: self._board.free,
+            free=lambda: int(min(self._board.free, self._allowance.left)),
             is_idle=lambda: self._board.is_idle,
             on_picked=self._picked,
             on_empty=self._queue_empty,
@@ -179,10 +192,10 @@ class _Life:
             Pruner(store=store, retention=settings.log_retention),
         ]
 
-    async def run(self, shutdown: asyncio.Event, stop_now: asyncio.Event) -> bool:
-        """Works until it is asked to end or cut off; answers whether it ended because the queue is drained."""
+    async def run(self, shutdown: asyncio.Event, stop_now: asyncio.Event) -> Ending | None:
+        """Works until there is a reason to end, and answers it; None if it was cut off and is to live again."""
         if not await self._register(shutdown):
-            return False
+            return self._reason_to_end(shutdown)
         self._heartbeat.start()
         for part in (self._recorder, self._fetcher, self._wake_ups, *self._upkeep):
             part.start()
@@ -193,18 +206,26 @@ class _Life:
             extra={"worker_id": self._worker_id},
         )
         try:
-            await _first(shutdown, self._is_cut_off, self._is_drained)
+            await _first(shutdown, self._is_cut_off, self._is_drained, self._allowance.used_up)
         finally:
             try:
                 await self._stop(shutdown, stop_now)
             finally:
                 self._heartbeat.forsake()
-        return self._is_drained.is_set()
+        ending = self._reason_to_end(shutdown)
+        if ending is not None:
+            logger.info("Worker %s has ended: %s", self._worker_id, IN_WORDS[ending])
+        return ending
+
+    def _reason_to_end(self, shutdown: asyncio.Event) -> Ending | None:
+        if self._is_drained.is_set():
+            return Ending.drained
+        return Ending.asked if shutdown.is_set() else self._allowance.reason
 
     async def _register(self, shutdown: asyncio.Event) -> bool:
         """Tells that the worker lives; waits for a database that went away since the life before."""
         failures = 0
-        while not shutdown.is_set():
+        while self._reason_to_end(shutdown) is None:
             try:
                 await require_schema(self._store)
                 await self._store.run(
@@ -224,14 +245,20 @@ class _Life:
                 failures += 1
                 delay = AFTER_FAILURE.delay_seconds(failures)
                 logger.warning("Worker cannot register, next try in %.1f s: %r", delay, error)
-                await _first(shutdown, timeout=delay)
+                await _first(shutdown, self._allowance.used_up, timeout=delay)
         return False
 
     async def _stop(self, shutdown: asyncio.Event, stop_now: asyncio.Event) -> None:
         # In this order: nothing new, then what runs, then what it came to; alive in the database until then.
         finishing = asyncio.create_task(self._finish())
-        await _first(stop_now, self._is_cut_off, until=finishing)
+        patience = self._settings.shutdown_timeout
+        patience_seconds = None if patience is None else patience.total_seconds()
+        await _first(stop_now, self._is_cut_off, until=finishing, timeout=patience_seconds)
         if not finishing.done():
+            if not (stop_now.is_set() or self._is_cut_off.is_set()):
+                logger.warning(
+                    "What runs has not ended within %s: it is interrupted and given back", patience
+                )
             finishing.cancel()
             await self._interrupt()
         await self._wake_ups.abort()
@@ -247,8 +274,7 @@ class _Life:
 
     async def _interrupt(self) -> None:
         # What runs comes first: if we are cut off the others may have its jobs soon, and our statements may hang.
-        for release in await self._board.abandon(INTERRUPTION_SECONDS):
-            self._recorder.add(release)
+        await self._board.abandon(INTERRUPTION_SECONDS)
         patience = 0 if self._is_cut_off.is_set() else INTERRUPTION_SECONDS
         await asyncio.gather(*(part.stop(patience) for part in (self._fetcher, *self._upkeep)))
 
@@ -284,6 +310,7 @@ class _Life:
 
     def _picked(self, jobs: list[Job], picked: float) -> None:
         self._leases.hold(jobs)
+        self._allowance.take(len(jobs))
         self._board.start(jobs, picked)
 
     def _record(self, ended: Ended) -> None:

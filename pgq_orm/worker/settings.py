@@ -35,13 +35,25 @@ class WorkerSettings:
     log_retention: timedelta | None = timedelta(days=30)
     """How long log rows are kept; None keeps them for ever."""
     mode: QueueExecutionMode = QueueExecutionMode.continuous
+    max_jobs: int | None = None
+    """Attempts after which the worker ends politely; never one more is picked."""
+    max_time: timedelta | None = None
+    """How long after its start the worker ends politely."""
+    shutdown_timeout: timedelta | None = None
+    """How long a polite end may wait for what runs before that is interrupted and given back; None for ever."""
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "max_concurrent_tasks", "crash_limit"):
-            if getattr(self, name) < 1:
-                raise RegistrationError(f"{name} must be at least 1, not {getattr(self, name)!r}")
-        for name in ("dequeue_timeout", "heartbeat_timeout"):
-            if getattr(self, name) <= timedelta(0):
-                raise RegistrationError(f"{name} must be a positive timedelta, not {getattr(self, name)!r}")
+        for name in ("batch_size", "max_concurrent_tasks", "crash_limit", "max_jobs"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise RegistrationError(f"{name} must be at least 1, not {value!r}")
+        for name in ("dequeue_timeout", "heartbeat_timeout", "max_time"):
+            value = getattr(self, name)
+            if value is not None and value <= timedelta(0):
+                raise RegistrationError(f"{name} must be a positive timedelta, not {value!r}")
+        if self.shutdown_timeout is not None and self.shutdown_timeout < timedelta(0):
+            raise RegistrationError(
+                f"shutdown_timeout must not be negative, it is {self.shutdown_timeout!r}; None waits for ever"
+            )
         if not self.queues:
             raise RegistrationError("queues must name at least one queue")

@@ -79,7 +79,10 @@ async def test_stopping_now_gives_everything_back_without_counting_an_attempt(
 async def test_stopping_in_the_middle_of_a_pick_gives_back_what_it_picked(
     each_pgq: PgQueuer, queue: Queue
 ) -> None:
-    each_pgq.entrypoint("work")(lambda job: time.sleep(0.1))
+    @each_pgq.entrypoint("work")
+    async def work(job: Job) -> None:
+        await asyncio.sleep(3600)
+
     for _ in range(5):
         each_pgq.shutdown.clear()
         queue.enqueue("work", [None] * 5)
@@ -160,6 +163,92 @@ def test_jobs_go_back_when_the_event_loop_ends_under_them(dsn: str, queue: Queue
     assert queue.worker_ids() == []
 
 
+async def test_what_a_thread_has_finished_is_written_although_the_worker_stops_now(
+    each_pgq: PgQueuer, queue: Queue
+) -> None:
+    """It never looked whether it should stop, so its return is no answer to that."""
+    started: list[str] = []
+    release = threading.Event()
+
+    @each_pgq.entrypoint("unaware")
+    def unaware(job: Job) -> str:
+        started.append("unaware")
+        release.wait(10)
+        return "done"
+
+    @each_pgq.entrypoint("aware")
+    def aware(job: Job, context: Context) -> str:
+        started.append("aware")
+        eventually(lambda: context.cancellation.cancel_called)
+        release.set()
+        return "half done"
+
+    [unaware_id, aware_id] = queue.enqueue(["unaware", "aware"])  # type: ignore[arg-type]
+    async with running(each_pgq):
+        await aeventually(lambda: len(started) == 2)
+        each_pgq.stop_now()
+    [entry] = queue.log()
+    assert (entry.job_id, entry.status, entry.result) == (unaware_id, "successful", "done")
+    [job] = queue.jobs()
+    assert (job.id, job.status, job.attempts) == (aware_id, "queued", 0)
+
+
+async def test_a_canceled_job_that_ends_while_the_worker_stops_now_is_canceled(
+    pgq: PgQueuer, queue: Queue
+) -> None:
+    heard, release = asyncio.Event(), asyncio.Event()
+
+    @pgq.entrypoint("work")
+    async def work(job: Job) -> None:
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            heard.set()
+            await release.wait()
+
+    [job_id] = queue.enqueue("work")
+    async with running(pgq):
+        await aeventually(lambda: picked(queue) == [job_id])
+        queue.cancel(job_id)
+        await aeventually(lambda: queue.scalars("SELECT 1 FROM pgq_job WHERE cancel_requested IS NOT NULL"))
+        await asyncio.sleep(
+            0.2
+        )  # for the notice to arrive; without it the job is given back, canceled already
+        pgq.stop_now()
+        release.set()
+    assert queue.statuses(job_id) == ["canceled"]
+
+
+# Not for ever
+
+
+async def test_a_polite_end_that_takes_too_long_gives_back_what_runs(
+    each_pgq: PgQueuer, queue: Queue
+) -> None:
+    @each_pgq.entrypoint("long")
+    async def long(job: Job) -> None:
+        await asyncio.sleep(3600)
+
+    [job_id] = queue.enqueue("long")
+    async with running(each_pgq, shutdown_timeout=seconds(0.2)):
+        await aeventually(lambda: picked(queue) == [job_id])
+        each_pgq.shutdown.set()
+    assert (queue.job(job_id).status, queue.job(job_id).attempts) == ("queued", 0)
+    assert queue.worker_ids() == []
+
+
+async def test_what_ends_in_time_is_not_interrupted(pgq: PgQueuer, queue: Queue) -> None:
+    @pgq.entrypoint("short")
+    async def short(job: Job) -> None:
+        await asyncio.sleep(0.2)
+
+    queue.enqueue("short")
+    async with running(pgq, shutdown_timeout=seconds(20)):
+        await aeventually(lambda: picked(queue))
+        pgq.shutdown.set()
+    assert queue.statuses() == ["successful"]
+
+
 # Draining
 
 
@@ -229,6 +318,9 @@ async def test_a_worker_without_handlers_refuses_to_start(pgq: PgQueuer) -> None
         ({"dequeue_timeout": timedelta(0)}, "dequeue_timeout must be a positive timedelta"),
         ({"heartbeat_timeout": seconds(-1)}, "heartbeat_timeout must be a positive timedelta"),
         ({"queues": ()}, "at least one queue"),
+        ({"max_jobs": 0}, "max_jobs must be at least 1"),
+        ({"max_time": timedelta(0)}, "max_time must be a positive timedelta"),
+        ({"shutdown_timeout": seconds(-1)}, "shutdown_timeout must not be negative"),
     ],
 )
 async def test_settings_that_cannot_work_are_refused(
