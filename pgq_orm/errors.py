@@ -112,6 +112,25 @@ class UnknownScheduleError(PgqError, LookupError):
         )
 
 
+class InvalidQueueError(PgqError, ValueError):
+    """What was said of a queue cannot be stored. Nothing was sent to the database."""
+
+
+class UnknownQueueError(PgqError, LookupError):
+    """The queue has no row whose settings could be changed."""
+
+    def __init__(self, queue: str, known: Iterable[str]) -> None:
+        self.queue = queue
+        names = sorted(known)
+        close = get_close_matches(queue, names, n=1)
+        guess = f"did you mean {close[0]!r}? " if close else ""
+        listed = ", ".join(map(repr, names[:20])) or "none"
+        super().__init__(
+            f"queue {queue!r} has no settings that could be changed: {guess}declare_queue(Queue({queue!r}, …)) gives "
+            f"it some (known: {listed}{', …' if len(names) > 20 else ''})"
+        )
+
+
 class RegistrationError(PgqError, ValueError):
     """An entrypoint or a schedule was declared in a way that cannot work."""
 

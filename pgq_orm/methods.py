@@ -4,7 +4,7 @@ from collections.abc import Callable, Coroutine
 from functools import wraps
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar, overload
 
-from pgq_orm import administration, enqueueing
+from pgq_orm import administration, enqueueing, queues
 from pgq_orm.enqueueing import AwaitedEnqueue, CalledEnqueue
 from pgq_orm.steps import Steps
 
@@ -73,7 +73,7 @@ class EnqueueMethod:
 class Administration:
     """What can be asked of the queue wherever steps can be carried out: awaited on an Awaiter, called on a Caller.
 
-    `pgq_orm.administration` says of each what it answers, what it costs and what it raises.
+    `pgq_orm.administration` and `pgq_orm.queues` say of each what it answers, what it costs and what it raises.
     """
 
     enqueue = EnqueueMethod()
@@ -112,3 +112,16 @@ class Administration:
     """Enqueues the job of a schedule beside its ticks; answers the job's id by schedule."""
     delete_schedule = Method(administration.delete_schedule)
     """Removes schedules; answers their ids."""
+
+    declare_queue = Method(queues.declare_queue)
+    """Makes sure that queues have a row, with the settings that they begin with."""
+    update_queue = Method(queues.update_queue)
+    """Changes the limits of queues; running workers hear of it."""
+    pause_queue = Method(queues.pause_queue)
+    """Pauses queues until they are resumed, or until a time; answers their names."""
+    resume_queue = Method(queues.resume_queue)
+    """Ends the pause of queues; answers the names of those that were paused."""
+    fetch_queues = Method(queues.fetch_queues)
+    """The queues of which something is said in the database."""
+    delete_queue = Method(queues.delete_queue)
+    """Forgets what was said of queues; answers their names."""

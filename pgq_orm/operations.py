@@ -178,7 +178,7 @@ def _enqueue_params(values: Mapping[str, list[Any]], batch: slice) -> dict[str, 
 
 
 def check(column: str, value: object) -> None:
-    """Refuse what cannot be stored in a column of `pgq_job` that an enqueuer fills. Raises InvalidJobError."""
+    """Refuse what cannot be stored in a column that an application fills. Raises InvalidJobError."""
     _CHECKS[column](column, value)
 
 
@@ -292,6 +292,7 @@ _CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "arguments": _checked_json_object,
     "queue": _checked_name,
     "max_attempts": _checked_max_attempts,
+    "resume_at": _checked_execute_after,
 }
 
 

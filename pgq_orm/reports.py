@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal, TypeAlias
 from uuid import UUID
 
@@ -137,3 +137,21 @@ class ScheduleState:
     paused: bool
     next_run: datetime
     last_run: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class QueueState:
+    """A queue as it stands in the database."""
+
+    name: str
+    concurrency: int | None
+    """How many of its jobs run at a time in each worker process."""
+    rate_limit: int | None
+    """How many of its jobs may start within the window, in all worker processes together."""
+    rate_limit_window: timedelta
+    paused: bool
+    """Whether it is, by the database's clock."""
+    resume_at: datetime | None
+    """When the pause ends by itself."""
+    clock: datetime
+    """The database's, when this was read."""

@@ -4,14 +4,23 @@ The immutable snapshot that a handler is given is `pgq_orm.models.Job`.
 """
 
 from collections.abc import Iterable
+from datetime import timedelta
 from typing import Any
 
+from django.core.validators import MaxLengthValidator
 from django.db import models
 from django.db.models import CheckConstraint, F, Index, Q, UniqueConstraint
 
+from pgq_orm.operations import NAME_LENGTH
 from pgq_orm.statuses import JobStatus, LogStatus
 from pgq_orm_django.fields import Reference, TextArrayField, TransactionNow
-from pgq_orm_django.querysets import JobQuerySet, LogQuerySet, ScheduleQuerySet, WorkerQuerySet
+from pgq_orm_django.querysets import (
+    JobQuerySet,
+    LogQuerySet,
+    QueueQuerySet,
+    ScheduleQuerySet,
+    WorkerQuerySet,
+)
 
 
 class Job(models.Model):
@@ -212,6 +221,64 @@ class Worker(models.Model):
 
     def __str__(self) -> str:
         return f"{self.pid} on {self.hostname}"
+
+
+class Queue(models.Model):
+    """What is said of a queue at run time; one without a row is not paused and has no limits of its own.
+
+    A change tells running workers at the commit. `pgq_orm.queues.Queue` is what an application declares in code.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    created = models.DateTimeField(db_default=TransactionNow(), editable=False)
+    updated = models.DateTimeField(db_default=TransactionNow(), editable=False)
+    name = models.TextField(validators=[MaxLengthValidator(NAME_LENGTH)])
+    concurrency = models.IntegerField(
+        null=True, blank=True, help_text="How many of its jobs run at a time in each worker process."
+    )
+    rate_limit = models.IntegerField(
+        null=True,
+        blank=True,
+        help_text="How many of its jobs may start within the window, in all worker processes together.",
+    )
+    rate_limit_window = models.DurationField(db_default=timedelta(seconds=1), default=timedelta(seconds=1))
+    paused = models.BooleanField(db_default=False, default=False)
+    resume_at = models.DateTimeField(
+        null=True, blank=True, help_text="When the pause ends by itself; none is needed to end it by hand."
+    )
+
+    objects = QueueQuerySet.as_manager()
+
+    class Meta:
+        db_table = "pgq_queue"
+        required_db_vendor = "postgresql"
+        constraints = [
+            UniqueConstraint(fields=["name"], name="pgq_queue_name_key"),
+            CheckConstraint(condition=~Q(name=""), name="pgq_queue_name_check"),
+            CheckConstraint(condition=Q(concurrency__gt=0), name="pgq_queue_concurrency_check"),
+            CheckConstraint(condition=Q(rate_limit__gt=0), name="pgq_queue_rate_limit_check"),
+            CheckConstraint(
+                condition=Q(rate_limit_window__gt=timedelta(0)), name="pgq_queue_rate_limit_window_check"
+            ),
+            CheckConstraint(
+                condition=Q(paused=True) | Q(resume_at__isnull=True),
+                name="pgq_queue_resume_at_check",
+                violation_error_message="Only a paused queue can be resumed at a time.",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def save(self, *, update_fields: Iterable[str] | None = None, **options: Any) -> None:
+        """Adds the row, or changes its settings, and notes when."""
+        is_new = self._state.adding
+        if not is_new:
+            self.updated = TransactionNow()
+            update_fields = None if update_fields is None else {*update_fields, "updated"}
+        super().save(update_fields=update_fields, **options)
+        if not is_new:
+            self.refresh_from_db(fields=["updated"])
 
 
 class Dependency(models.Model):

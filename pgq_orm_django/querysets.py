@@ -1,15 +1,17 @@
 """The questions one asks of the tables, as QuerySet verbs. Instants are compared with the database's clock."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Self
 
+from asgiref.sync import sync_to_async
 from django.db.models import BooleanField, DurationField, ExpressionWrapper, F, Q, QuerySet, Value
 from django.db.models.functions import Now
 
 from pgq_orm.statuses import JobStatus, LogStatus
+from pgq_orm_django.fields import TransactionNow
 
 if TYPE_CHECKING:
-    from pgq_orm_django.models import Job, Log, Schedule, Worker  # noqa: F401 - named in strings below
+    from pgq_orm_django.models import Job, Log, Queue, Schedule, Worker  # noqa: F401 - named in strings below
 
 
 class JobQuerySet(QuerySet["Job"]):
@@ -120,3 +122,43 @@ class WorkerQuerySet(QuerySet["Worker"]):
     def with_is_alive(self) -> Self:
         """Each with the claim `is_alive`, for listing both kinds."""
         return self.annotate(is_alive=ExpressionWrapper(IS_ALIVE, output_field=BooleanField()))
+
+
+IS_PAUSED = Q(paused=True) & (Q(resume_at__isnull=True) | Q(resume_at__gt=Now()))
+
+
+class QueueQuerySet(QuerySet["Queue"]):
+    """Queues of which something is said."""
+
+    def active(self) -> Self:
+        """Those that are not paused, or whose pause is over."""
+        return self.exclude(IS_PAUSED)
+
+    def paused(self) -> Self:
+        """Those that are paused now."""
+        return self.filter(IS_PAUSED)
+
+    def with_is_paused(self) -> Self:
+        """Each with the claim `is_paused`, for listing both kinds."""
+        return self.annotate(is_paused=ExpressionWrapper(IS_PAUSED, output_field=BooleanField()))
+
+    def pause(self, resume_at: datetime | timedelta | None = None) -> int:
+        """Pauses them until they are resumed, or until an instant, or for as long from now; answers how many.
+
+        A queue without a row is paused by `pgq_orm_django.pause_queue`.
+        """
+        if isinstance(resume_at, timedelta):
+            return self.update(paused=True, resume_at=Now() + resume_at, updated=TransactionNow())
+        return self.update(paused=True, resume_at=resume_at, updated=TransactionNow())
+
+    async def apause(self, resume_at: datetime | timedelta | None = None) -> int:
+        """The same to be awaited."""
+        return await sync_to_async(self.pause)(resume_at)
+
+    def resume(self) -> int:
+        """Ends their pause; answers how many were paused."""
+        return self.filter(paused=True).update(paused=False, resume_at=None, updated=TransactionNow())
+
+    async def aresume(self) -> int:
+        """The same to be awaited."""
+        return await sync_to_async(self.resume)()

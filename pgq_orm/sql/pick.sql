@@ -1,5 +1,6 @@
 -- Gives a worker the next jobs of a queue, each under a new lease: highest priority first, then first come.
--- No job goes to two workers. A worker without a row in pgq_worker (it was declared dead) is given none.
+-- No job goes to two workers. A worker without a row in pgq_worker (it was declared dead) is given none, and nobody is
+-- given any of a paused queue.
 -- Looks at the stretches of the index in the order given, each from one priority down to another and past an id,
 -- which a worker that has just picked there need not walk again. The answer is in no order.
 WITH ready AS (
@@ -20,6 +21,12 @@ WITH ready AS (
             AND id > stretch.after_id
             AND entrypoint = ANY (CAST(:entrypoints AS text[]))
             AND (SELECT true FROM pgq_worker WHERE id = CAST(:worker_id AS uuid))
+            AND NOT EXISTS (
+                SELECT FROM pgq_queue
+                WHERE name = CAST(:queue AS text)
+                    AND paused
+                    AND (resume_at IS NULL OR resume_at > now())
+            )
         ORDER BY priority DESC, id
         LIMIT CAST(:batch_size AS integer)
         FOR UPDATE SKIP LOCKED

@@ -1,6 +1,6 @@
 """The SQLAlchemy binding: the queue's tables as mapped classes, on a `metadata` of their own."""
 
-from pgq_orm.sqlalchemy.models import Dependency, Job, Log, Schedule, Version, Worker, metadata
+from pgq_orm.sqlalchemy.models import Dependency, Job, Log, Queue, Schedule, Version, Worker, metadata
 from pgq_orm.sqlalchemy.queries import Queries, SyncQueries
 
 __all__ = [
@@ -8,6 +8,7 @@ __all__ = [
     "Job",
     "Log",
     "Queries",
+    "Queue",
     "Schedule",
     "SyncQueries",
     "Version",

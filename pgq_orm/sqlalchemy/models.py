@@ -265,6 +265,36 @@ class Worker(Base):
     )
 
 
+class Queue(Base):
+    """What is said of a queue at run time; one without a row is not paused and has no limits of its own.
+
+    A change tells running workers at the commit. `pgq_orm.queues.Queue` is what an application declares in code.
+    """
+
+    __tablename__ = "pgq_queue"
+    _shown = ("name", "paused", "resume_at")
+
+    id: Mapped[Id]
+    created: Mapped[Created]
+    updated: Mapped[Updated]
+    name: Mapped[str]
+    concurrency: Mapped[int | None]
+    rate_limit: Mapped[int | None]
+    rate_limit_window: Mapped[timedelta] = mapped_column(server_default=text("'1 second'"))
+    paused: Mapped[bool] = mapped_column(server_default=false())
+    resume_at: Mapped[datetime | None]
+    """When the pause ends by itself: once it lies in the past the queue is not paused, whatever `paused` says."""
+
+    __table_args__ = (
+        UniqueConstraint("name", name="pgq_queue_name_key"),
+        CheckConstraint("name <> ''", name="pgq_queue_name_check"),
+        CheckConstraint("concurrency > 0", name="pgq_queue_concurrency_check"),
+        CheckConstraint("rate_limit > 0", name="pgq_queue_rate_limit_check"),
+        CheckConstraint("rate_limit_window > '0'", name="pgq_queue_rate_limit_window_check"),
+        CheckConstraint("paused OR resume_at IS NULL", name="pgq_queue_resume_at_check"),
+    )
+
+
 class Dependency(Base):
     """An edge of a workflow: `job` waits for `parent`."""
 

@@ -1,5 +1,8 @@
 """Schema version 1."""
 
+import datetime
+
+import django.core.validators
 from django.db import migrations, models
 
 from pgq_orm_django.fields import Reference, TextArrayField, TransactionNow
@@ -209,6 +212,74 @@ class Migration(migrations.Migration):
                         ("entrypoints", TextArrayField()),
                     ],
                     options={"db_table": "pgq_worker", "required_db_vendor": "postgresql"},
+                ),
+                migrations.CreateModel(
+                    name="Queue",
+                    fields=[
+                        ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                        ("created", models.DateTimeField(db_default=TransactionNow(), editable=False)),
+                        ("updated", models.DateTimeField(db_default=TransactionNow(), editable=False)),
+                        (
+                            "name",
+                            models.TextField(validators=[django.core.validators.MaxLengthValidator(500)]),
+                        ),
+                        (
+                            "concurrency",
+                            models.IntegerField(
+                                blank=True,
+                                help_text="How many of its jobs run at a time in each worker process.",
+                                null=True,
+                            ),
+                        ),
+                        (
+                            "rate_limit",
+                            models.IntegerField(
+                                blank=True,
+                                help_text="How many of its jobs may start within the window, in all worker "
+                                "processes together.",
+                                null=True,
+                            ),
+                        ),
+                        (
+                            "rate_limit_window",
+                            models.DurationField(
+                                db_default=datetime.timedelta(seconds=1),
+                                default=datetime.timedelta(seconds=1),
+                            ),
+                        ),
+                        ("paused", models.BooleanField(db_default=False, default=False)),
+                        (
+                            "resume_at",
+                            models.DateTimeField(
+                                blank=True,
+                                help_text="When the pause ends by itself; none is needed to end it by hand.",
+                                null=True,
+                            ),
+                        ),
+                    ],
+                    options={
+                        "db_table": "pgq_queue",
+                        "required_db_vendor": "postgresql",
+                        "constraints": [
+                            models.UniqueConstraint(fields=["name"], name="pgq_queue_name_key"),
+                            models.CheckConstraint(condition=~models.Q(name=""), name="pgq_queue_name_check"),
+                            models.CheckConstraint(
+                                condition=models.Q(concurrency__gt=0), name="pgq_queue_concurrency_check"
+                            ),
+                            models.CheckConstraint(
+                                condition=models.Q(rate_limit__gt=0), name="pgq_queue_rate_limit_check"
+                            ),
+                            models.CheckConstraint(
+                                condition=models.Q(rate_limit_window__gt=datetime.timedelta(0)),
+                                name="pgq_queue_rate_limit_window_check",
+                            ),
+                            models.CheckConstraint(
+                                condition=models.Q(paused=True) | models.Q(resume_at__isnull=True),
+                                name="pgq_queue_resume_at_check",
+                                violation_error_message="Only a paused queue can be resumed at a time.",
+                            ),
+                        ],
+                    },
                 ),
                 migrations.CreateModel(
                     name="Dependency",

@@ -95,6 +95,7 @@ def test_the_metadata_holds_our_tables_and_no_others() -> None:
         "pgq_log",
         "pgq_schedule",
         "pgq_worker",
+        "pgq_queue",
         "pgq_dependency",
         schema.VERSION_TABLE,
     }

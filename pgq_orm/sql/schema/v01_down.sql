@@ -2,6 +2,8 @@ DROP TABLE IF EXISTS pgq_version;
 
 DROP TABLE IF EXISTS pgq_dependency;
 
+DROP TABLE IF EXISTS pgq_queue;
+
 DROP TABLE IF EXISTS pgq_worker;
 
 DROP TABLE IF EXISTS pgq_schedule;
@@ -11,5 +13,7 @@ DROP TABLE IF EXISTS pgq_log;
 DROP TABLE IF EXISTS pgq_job;
 
 DROP FUNCTION IF EXISTS pgq_wake();
+
+DROP FUNCTION IF EXISTS pgq_queue_changed();
 
 DROP SEQUENCE IF EXISTS pgq_wake_seq;
