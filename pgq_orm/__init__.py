@@ -1,7 +1,7 @@
 """pgq-orm: a PostgreSQL job queue and scheduler for applications that already have an ORM."""
 
-from pgq_orm.applications import PgQueuer
+from pgq_orm.applications import PgQueuer, QueueManager, SchedulerManager
 
-__all__ = ["PgQueuer", "__version__"]
+__all__ = ["PgQueuer", "QueueManager", "SchedulerManager", "__version__"]
 
 __version__ = "0.1.0"

@@ -1,10 +1,14 @@
-"""Applications: PgQueuer, where handlers are registered and from which a worker is run."""
+"""Applications: PgQueuer, where handlers and schedules are registered and from which a worker is run; its halves."""
 
 import asyncio
 from collections.abc import MutableMapping
 from datetime import timedelta
 from typing import Any
 
+from pgq_orm import contexts
+from pgq_orm.autocommit import AutocommitQueries
+from pgq_orm.errors import JobNotRunningError
+from pgq_orm.models import Context
 from pgq_orm.operations import DEFAULT_QUEUE
 from pgq_orm.registry import Registry
 from pgq_orm.store import Store, open_store
@@ -15,10 +19,12 @@ from pgq_orm.worker.settings import QueueExecutionMode, WorkerSettings
 DEFAULTS = WorkerSettings()
 
 
-class PgQueuer:
-    """Handlers and schedules by name, on one database.
+class Application:
+    """What PgQueuer and its halves have in common: a database, a registry, resources, and the worker on them.
 
-    `connection` is a SQLAlchemy `AsyncEngine` or `Engine`; no connection is opened before `run()`.
+    `connection` is a SQLAlchemy `AsyncEngine` or `Engine`, a factory of their sessions (`async_sessionmaker` or
+    `sessionmaker`, which then makes the sessions that handlers ask for), `Queries` on one of them, or another
+    application, whose everything is shared. No connection is opened before `run()`.
     """
 
     def __init__(
@@ -28,24 +34,33 @@ class PgQueuer:
         registry: Registry | None = None,
         resources: MutableMapping[Any, Any] | None = None,
     ) -> None:
-        self.store: Store = open_store(connection)
-        self.registry = Registry() if registry is None else registry
-        self.resources: MutableMapping[Any, Any] = {} if resources is None else resources
-        self.shutdown = asyncio.Event()
+        shared = connection if isinstance(connection, Application) else None
+        self.connection: object = connection if shared is None else shared.connection
+        self.store: Store = open_store(connection) if shared is None else shared.store
+        self.queries = AutocommitQueries(self.store)
+        """The queue for code that has no transaction in hand: each call is one of its own."""
+        if registry is None:
+            registry = Registry() if shared is None else shared.registry
+        self.registry: Registry = registry
+        if resources is None:
+            resources = {} if shared is None else shared.resources
+        self.resources: MutableMapping[Any, Any] = resources
+        """The application's own, in every handler's context."""
+        self.shutdown: asyncio.Event = asyncio.Event() if shared is None else shared.shutdown
         """Set it to end `run()`: what runs is finished, nothing more is picked."""
-        self.entrypoint = self.registry.entrypoint
-        self.schedule = self.registry.schedule
-        self._runner: Runner | None = None
+        self._runners: list[Runner] = [] if shared is None else shared._runners  # those at work
+        self._last_runner: Runner | None = None
+        self._set_up()
 
     async def run(
         self,
         dequeue_timeout: timedelta = DEFAULTS.dequeue_timeout,
         batch_size: int = DEFAULTS.batch_size,
         mode: QueueExecutionMode = DEFAULTS.mode,
-        max_concurrent_tasks: int = DEFAULTS.max_concurrent_tasks,
+        max_concurrent_tasks: int | None = None,
         heartbeat_timeout: timedelta = DEFAULTS.heartbeat_timeout,
         *,
-        queues: tuple[str, ...] = (DEFAULT_QUEUE,),
+        queues: tuple[str, ...] | None = None,
         crash_limit: int = DEFAULTS.crash_limit,
         log_retention: timedelta | None = DEFAULTS.log_retention,
         max_jobs: int | None = DEFAULTS.max_jobs,
@@ -59,9 +74,9 @@ class PgQueuer:
         version, and RegistrationError for handlers and settings that cannot work.
         """
         settings = WorkerSettings(
-            queues=tuple(queues),
+            queues=self._queues() if queues is None else tuple(queues),
             batch_size=batch_size,
-            max_concurrent_tasks=max_concurrent_tasks,
+            max_concurrent_tasks=max_concurrent_tasks or DEFAULTS.max_concurrent_tasks,
             dequeue_timeout=dequeue_timeout,
             heartbeat_timeout=heartbeat_timeout,
             crash_limit=crash_limit,
@@ -72,25 +87,88 @@ class PgQueuer:
             shutdown_timeout=shutdown_timeout,
         )
         store = self.store.sibling()  # so that an application may be run again, in another loop too
-        self._runner = Runner(
+        runner = Runner(
             store=store,
-            registry=self.registry,
+            registry=self._served(),
             settings=settings,
             resources=self.resources,
             shutdown=self.shutdown,
         )
+        self._runners.append(runner)
+        self._last_runner = runner
         try:
-            await self._runner.run()
+            await runner.run()
         finally:
+            self._runners.remove(runner)
             await store.close()
 
     @property
     def ending(self) -> Ending | None:
         """Why `run()` has ended; None before it did."""
-        return None if self._runner is None else self._runner.ending
+        return None if self._last_runner is None else self._last_runner.ending
 
     def stop_now(self) -> None:
         """Ends `run()` without waiting: handlers are interrupted, all their jobs go back to the queue."""
-        if self._runner is not None:
-            self._runner.stop_now()
+        for runner in list(self._runners):
+            runner.stop_now()
         self.shutdown.set()
+
+    def get_context(self, job_id: int) -> Context:
+        """The context of a job that runs in this application: its cancellation, its resources.
+
+        Meant for the job's own handler, sync or async; given to anybody else in this process as well.
+        Raises JobNotRunningError.
+        """
+        context = contexts.current()
+        if context is not None and context.job.id == job_id:
+            return context  # the caller's own: the same job may run here twice, if its first lease was lost
+        found = (runner.context_of(job_id) for runner in list(self._runners))
+        if context := next(filter(None, found), None):
+            return context
+        raise JobNotRunningError(job_id)
+
+    def _set_up(self) -> None:
+        """Adds what the application has of its own."""
+
+    def _served(self) -> Registry:
+        """What its worker runs."""
+        return self.registry
+
+    def _queues(self) -> tuple[str, ...]:
+        """The queues that its worker serves if it is not told which."""
+        return (DEFAULT_QUEUE,)
+
+
+class QueueManager(Application):
+    """Handlers by name; its `run()` leaves schedules, and the jobs of their handlers, to others."""
+
+    def _set_up(self) -> None:
+        self.entrypoint = self.registry.entrypoint
+
+    def _served(self) -> Registry:
+        return self.registry.without_schedules()
+
+
+class SchedulerManager(Application):
+    """Schedules; its `run()` fires them and runs their handlers, on the queues that they name, and nothing else."""
+
+    def _set_up(self) -> None:
+        self.schedule = self.registry.schedule
+
+    def _served(self) -> Registry:
+        return self.registry.only_schedules()
+
+    def _queues(self) -> tuple[str, ...]:
+        return tuple(sorted({schedule.queue for schedule in self.registry.schedules.values()}))
+
+
+class PgQueuer(Application):
+    """Handlers and schedules by name, on one database, and one worker for all of them."""
+
+    def _set_up(self) -> None:
+        self.entrypoint = self.registry.entrypoint
+        self.schedule = self.registry.schedule
+        self.qm = QueueManager(self)
+        """The half without schedules, which shares everything with this one."""
+        self.sm = SchedulerManager(self)
+        """The half with nothing but schedules."""

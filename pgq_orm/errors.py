@@ -46,6 +46,17 @@ class JobNotFoundError(PgqError, LookupError):
         )
 
 
+class JobNotRunningError(PgqError, LookupError):
+    """The job has no context here, because it does not run here."""
+
+    def __init__(self, job_id: int) -> None:
+        self.job_id = job_id
+        super().__init__(
+            f"job {job_id} has no context here: only its own handler can ask for it while it runs, in the process of "
+            "the worker; a handler may also have a parameter annotated with Context"
+        )
+
+
 class JobNotFinishedError(PgqError):
     """The job is still to be done, so nothing has come of it yet."""
 

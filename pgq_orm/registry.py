@@ -63,6 +63,7 @@ class Registry:
     def __init__(self) -> None:
         self.entrypoints: dict[str, Entrypoint] = {}
         self.schedules: dict[tuple[str, str], ScheduleEntry] = {}
+        self._scheduled_only: set[str] = set()  # entrypoints that exist for their schedules alone
 
     def entrypoint(
         self,
@@ -90,6 +91,7 @@ class Registry:
         def register(handler: HandlerT) -> HandlerT:
             check_factory(executor_factory, handler, time_limit=timeout)
             self._add(Entrypoint(name, handler, executor_factory, retries, timeout))
+            self._scheduled_only.discard(name)
             return handler
 
         return register
@@ -120,6 +122,7 @@ class Registry:
             known = self.entrypoints.get(entrypoint)
             if known is None or known.handler is not handler:
                 self.entrypoint(entrypoint, executor_factory=executor_factory, **options)(handler)
+                self._scheduled_only.add(entrypoint)
             self.schedules[entrypoint, expression] = ScheduleEntry(
                 entrypoint, expression, timezone, catch_up, queue
             )
@@ -135,6 +138,23 @@ class Registry:
             raise UnknownEntrypointError(
                 entrypoint, self.entrypoints, "import the module that registers it first"
             ) from None
+
+    def without_schedules(self) -> "Registry":
+        """The entrypoints for which somebody enqueues, and no schedules."""
+        part = Registry()
+        part.entrypoints = {
+            name: entrypoint
+            for name, entrypoint in self.entrypoints.items()
+            if name not in self._scheduled_only
+        }
+        return part
+
+    def only_schedules(self) -> "Registry":
+        """The schedules, and the entrypoints that they enqueue for."""
+        part = Registry()
+        part.schedules = dict(self.schedules)
+        part.entrypoints = {name: self.entrypoints[name] for name, _ in self.schedules}
+        return part
 
     def _add(self, entrypoint: Entrypoint) -> None:
         taken = self.entrypoints.get(entrypoint.name)

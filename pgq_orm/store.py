@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 from pgq_orm import schema
 from pgq_orm.errors import SessionError
 from pgq_orm.operations import Operation
-from pgq_orm.steps import carry_out_async, installed_version
+from pgq_orm.steps import Steps, carry_out_async, installed_version
 
 T = TypeVar("T")
 
@@ -91,12 +91,25 @@ class Store(Protocol):
         """Executes one operation in a transaction of its own."""
         ...
 
+    async def transact(self, steps: Steps[T]) -> T:
+        """Carries steps out in one transaction of the application's kind, and commits it: all of it happens or none."""
+        ...
+
     def sibling(self) -> "Store":
         """Another store on the same database with connections of its own, for another thread's loop."""
         ...
 
     async def close(self) -> None:
         """Closes the connections that the store opened itself; the caller's engine stays as it is."""
+        ...
+
+
+@runtime_checkable
+class OnStore(Protocol):
+    """What an application has in hand instead of an engine, and that knows its database: Queries of any kind."""
+
+    def open_store(self) -> Store:
+        """A store for that database."""
         ...
 
 
@@ -111,12 +124,15 @@ _BINDINGS = {"sqlalchemy": "pgq_orm.sqlalchemy.store"}
 
 
 def open_store(connection: object) -> Store:
-    """A store for what the application connects by: an engine of SQLAlchemy, or a store itself.
+    """A store for what the application connects by: an engine of SQLAlchemy, a factory of its sessions, Queries on one
+    of them, or a store itself.
 
     Raises SessionError for anything else.
     """
     if isinstance(connection, Store):
         return connection
+    if isinstance(connection, OnStore):
+        return connection.open_store()
     binding = next(
         (
             _BINDINGS[package]
@@ -128,7 +144,8 @@ def open_store(connection: object) -> Store:
     if binding is None:
         raise SessionError(
             f"PgQueuer cannot work on a {type(connection).__module__}.{type(connection).__qualname__}: give it a "
-            "SQLAlchemy AsyncEngine or Engine; in a Django project run `python manage.py pgq_worker` instead"
+            "SQLAlchemy AsyncEngine or Engine, or a factory of their sessions; in a Django project run "
+            "`python manage.py pgq_worker` instead"
         )
     opened: Store = import_module(binding).open_store(connection)
     return opened

@@ -5,11 +5,15 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import TypeVar
 
+from asgiref.sync import sync_to_async
+
 from pgq_orm.operations import Operation
+from pgq_orm.steps import Steps
 from pgq_orm.store import STATEMENT_SECONDS
 from pgq_orm_django.bookkeeping import Bookkeeping
 from pgq_orm_django.listeners import ConnectionListener
 from pgq_orm_django.scopes import ConnectionScopes
+from pgq_orm_django.statements import carry_out_whole
 from pgq_orm_django.versions import remedies
 
 T = TypeVar("T")
@@ -40,6 +44,9 @@ class DatabaseStore:
             # Nobody can interrupt the thread, and its connection may be dumb: both are left behind.
             self._start_afresh()
             raise
+
+    async def transact(self, steps: Steps[T]) -> T:
+        return await sync_to_async(carry_out_whole)(steps, self._using)
 
     def sibling(self) -> "DatabaseStore":
         return DatabaseStore(self._using)

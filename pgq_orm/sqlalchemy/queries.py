@@ -4,8 +4,11 @@ from functools import partial
 from typing import TypeVar
 
 from pgq_orm.methods import Administration
+from pgq_orm.sqlalchemy.engines import engine_behind
 from pgq_orm.sqlalchemy.session import AsyncTarget, SyncTarget, require_async, require_sync, run, run_async
+from pgq_orm.sqlalchemy.store import open_store
 from pgq_orm.steps import Steps, carry_out, carry_out_async
+from pgq_orm.store import Store
 
 T = TypeVar("T")
 
@@ -20,6 +23,10 @@ class Queries(Administration):
     def __init__(self, session: AsyncTarget) -> None:
         self._target = require_async(session)
 
+    def open_store(self) -> Store:
+        """The database behind the session, for a worker: `PgQueuer(Queries(session))`."""
+        return open_store(engine_behind(self._target))
+
     async def _carry_out(self, steps: Steps[T]) -> T:
         return await carry_out_async(steps, partial(run_async, self._target))
 
@@ -29,6 +36,10 @@ class SyncQueries(Administration):
 
     def __init__(self, session: SyncTarget) -> None:
         self._target = require_sync(session)
+
+    def open_store(self) -> Store:
+        """The database behind the session, for a worker: `PgQueuer(SyncQueries(session))`."""
+        return open_store(engine_behind(self._target))
 
     def _carry_out(self, steps: Steps[T]) -> T:
         return carry_out(steps, partial(run, self._target))

@@ -16,13 +16,17 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.orm import Session
 
 from pgq_orm.errors import RegistrationError
+from pgq_orm.sqlalchemy.engines import SessionFactory
 
 
 class EngineScopes:
-    """Opens sessions on the application's engine: committed when the handler returns, rolled back when it raises."""
+    """Opens sessions on the application's engine, by its own factory where that makes what a handler asks for:
+    committed when the handler returns, rolled back when it raises.
+    """
 
-    def __init__(self, engine: AsyncEngine | Engine) -> None:
+    def __init__(self, engine: AsyncEngine | Engine, factory: SessionFactory | None = None) -> None:
         self._engine = engine
+        self._factory = factory
 
     def claims(self, annotation: object) -> bool:
         if not isinstance(annotation, type) or not issubclass(annotation, AsyncSession | Session):
@@ -49,7 +53,10 @@ class EngineScopes:
             sessions = {}
             for name, kind in wanted.items():
                 # Not `session.begin()`: a handler may commit on its own and go on.
-                sessions[name] = await stack.enter_async_context(_open(kind, self._engine))
+                sessions[name] = await stack.enter_async_context(
+                    # expire_on_commit: after a commit of its own an async handler may still read what it has loaded
+                    self._open(kind, expire_on_commit=False)
+                )
             yield sessions
             for session in sessions.values():
                 if isinstance(session, AsyncSession):
@@ -58,12 +65,12 @@ class EngineScopes:
     @contextmanager
     def _sessions(self, wanted: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
         with ExitStack() as stack:
-            sessions = {name: stack.enter_context(kind(self._engine)) for name, kind in wanted.items()}
+            sessions = {name: stack.enter_context(self._open(kind)) for name, kind in wanted.items()}
             yield sessions
             for session in sessions.values():
                 session.commit()
 
-
-def _open(kind: Any, engine: AsyncEngine | Engine) -> Any:
-    # expire_on_commit=False: after a commit of its own an async handler may still read what it has loaded
-    return kind(engine, expire_on_commit=False)
+    def _open(self, kind: Any, **options: Any) -> Any:
+        if self._factory is not None and issubclass(self._factory.class_, kind):
+            return self._factory()
+        return kind(self._engine, **options)

@@ -8,19 +8,22 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from typing import Any, TypeVar
 
 from sqlalchemy import Engine, Pool, QueuePool, event
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
-from sqlalchemy.orm import Session
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
+from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 from pgq_orm.errors import SessionError
 from pgq_orm.operations import Operation
+from pgq_orm.sqlalchemy.engines import SessionFactory, engine_of
 from pgq_orm.sqlalchemy.listeners import EngineListener
 from pgq_orm.sqlalchemy.remedies import REMEDIES
 from pgq_orm.sqlalchemy.scopes import EngineScopes
 from pgq_orm.sqlalchemy.session import run, run_async
+from pgq_orm.steps import Steps, carry_out, carry_out_async
 from pgq_orm.store import BOOKKEEPING_SETTINGS, STATEMENT_SECONDS, Store
 
 T = TypeVar("T")
@@ -33,15 +36,22 @@ CLOSE_SECONDS = 5.0
 
 
 def open_store(connection: object) -> Store:
-    """The store for an application's `AsyncEngine` or `Engine`. Raises SessionError for anything else."""
-    if not isinstance(connection, AsyncEngine | Engine):
+    """The store for an application's `AsyncEngine` or `Engine`, or for a factory of sessions on one.
+
+    Raises SessionError for anything else.
+    """
+    factory = connection if isinstance(connection, async_sessionmaker | sessionmaker) else None
+    engine = connection if factory is None else engine_of(factory)
+    if not isinstance(engine, AsyncEngine | Engine):
         raise SessionError(
-            f"PgQueuer works on an AsyncEngine or an Engine, not on a {type(connection).__name__}: "
-            "a worker needs several connections, and for longer than one transaction"
+            "PgQueuer works on an AsyncEngine or an Engine, or on a factory of their sessions, not on a "
+            f"{type(engine).__name__}: a worker needs several connections, and for longer than one transaction"
         )
-    if connection.dialect.name != "postgresql":
-        raise SessionError(f"the engine is for {connection.dialect.name}; the queue needs PostgreSQL")
-    return AsyncEngineStore(connection) if isinstance(connection, AsyncEngine) else EngineStore(connection)
+    if engine.dialect.name != "postgresql":
+        raise SessionError(f"the engine is for {engine.dialect.name}; the queue needs PostgreSQL")
+    return (
+        AsyncEngineStore(engine, factory) if isinstance(engine, AsyncEngine) else EngineStore(engine, factory)
+    )
 
 
 class AsyncEngineStore:
@@ -49,18 +59,23 @@ class AsyncEngineStore:
 
     remedies = REMEDIES
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, factory: SessionFactory | None = None) -> None:
         self._application = engine
+        self._factory = factory
         self._engine = AsyncEngine(_bookkeeping(engine.sync_engine, AsyncAdaptedQueuePool))
-        self.scopes = EngineScopes(engine)
+        self.scopes = EngineScopes(engine, factory)
         self.listener = EngineListener(self._engine)
 
     async def run(self, operation: Operation[T]) -> T:
         async with asyncio.timeout(REPLY_SECONDS), AsyncSession(self._engine) as session:
             return await run_async(session, operation)
 
+    async def transact(self, steps: Steps[T]) -> T:
+        async with AsyncSession(self._application) as session, session.begin():
+            return await carry_out_async(steps, partial(run_async, session))
+
     def sibling(self) -> "AsyncEngineStore":
-        return AsyncEngineStore(self._application)
+        return AsyncEngineStore(self._application, self._factory)
 
     async def close(self) -> None:
         with suppress(TimeoutError):  # whatever does not even close is left behind
@@ -73,9 +88,10 @@ class EngineStore:
 
     remedies = REMEDIES
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, factory: SessionFactory | None = None) -> None:
         self._application = engine
-        self.scopes = EngineScopes(engine)
+        self._factory = factory
+        self.scopes = EngineScopes(engine, factory)
         self._open()
 
     async def run(self, operation: Operation[T]) -> T:
@@ -88,8 +104,11 @@ class EngineStore:
             self._start_afresh()
             raise
 
+    async def transact(self, steps: Steps[T]) -> T:
+        return await asyncio.to_thread(self._transact, steps)
+
     def sibling(self) -> "EngineStore":
-        return EngineStore(self._application)
+        return EngineStore(self._application, self._factory)
 
     async def close(self) -> None:
         with suppress(TimeoutError):
@@ -108,6 +127,10 @@ class EngineStore:
         closing = threads.submit(engine.pool.dispose)
         threads.shutdown(wait=False)
         return closing
+
+    def _transact(self, steps: Steps[T]) -> T:
+        with Session(self._application) as session, session.begin():
+            return carry_out(steps, partial(run, session))
 
     def _run(self, engine: Engine, operation: Operation[T]) -> T:
         try:

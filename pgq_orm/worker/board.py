@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from pgq_orm import contexts
 from pgq_orm.executors import AbstractEntrypointExecutor
 from pgq_orm.models import Cancellation, Context, Job, Schedule
 from pgq_orm.operations import Ended, Lease, Outcome, Release
@@ -24,6 +25,7 @@ class _Attempt:
     picked: float  # monotonic; when the pick was sent
     cancellation: Cancellation = field(default_factory=Cancellation)
     task: "asyncio.Task[Ended] | None" = None
+    context: Context | None = None
     is_timed_out: bool = False
     is_interrupted: bool = False
     """Whether it was asked to stop for the worker's sake, not its own."""
@@ -105,6 +107,11 @@ class Board:
             attempt.task.add_done_callback(partial(self._end, attempt))
             attempt.cancellation.attach(attempt.task)
 
+    def context_of(self, job_id: int) -> Context | None:
+        """The context of the job if it runs; of its latest attempt. May be called from any thread."""
+        attempts = reversed(list(self._running.values()))
+        return next((attempt.context for attempt in attempts if attempt.job.id == job_id), None)
+
     def runs(self, job_id: int, lease: int) -> bool:
         """Whether an attempt under this lease runs."""
         return Lease(job_id, lease) in self._running
@@ -158,8 +165,9 @@ class Board:
         ending: Returned | Raised
         try:
             schedule = await self._find_schedule(job) if job.schedule_id is not None else None
-            context = Context(job, attempt.cancellation, self._resources, schedule)
-            ending = Returned(await self._executors[job.entrypoint].execute(job, context))
+            attempt.context = Context(job, attempt.cancellation, self._resources, schedule)
+            contexts.enter(attempt.context)
+            ending = Returned(await self._executors[job.entrypoint].execute(job, attempt.context))
         except BaseException as error:
             # of any kind: SystemExit in a handler is its outcome, not the end of the worker
             if _is_loop_ending(error, attempt):

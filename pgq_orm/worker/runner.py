@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 from pgq_orm import operations
 from pgq_orm.errors import RegistrationError
 from pgq_orm.executors import AbstractEntrypointExecutor, EntrypointExecutorParameters
-from pgq_orm.models import Job, Schedule
+from pgq_orm.models import Context, Job, Schedule
 from pgq_orm.operations import Ended, Notice, ScheduleRow
 from pgq_orm.registry import Registry
 from pgq_orm.store import Store, require_schema
@@ -58,7 +58,8 @@ class Runner:
         if not registry.entrypoints:
             raise RegistrationError(
                 "no entrypoint is registered, so this worker would do nothing: decorate a function with "
-                "@pgq.entrypoint('name') before run(), and import the module that does so"
+                "@pgq.entrypoint('name') or @pgq.schedule('name', '@hourly') before run(), and import the module "
+                "that does so"
             )
         self._store = store
         self._registry = registry
@@ -68,11 +69,16 @@ class Runner:
         self._stop_now = asyncio.Event()
         self.ending: Ending | None = None
         """Why `run()` has ended."""
+        self._life: _Life | None = None
 
     def stop_now(self) -> None:
         """Interrupts what runs and gives everything back, instead of letting it finish."""
         self._stop_now.set()
         self._shutdown.set()
+
+    def context_of(self, job_id: int) -> Context | None:
+        """The context of a job that runs here. May be called from any thread."""
+        return None if self._life is None else self._life.context_of(job_id)
 
     async def run(self) -> None:
         """Works until `shutdown` is set, or the queue is drained. Raises what makes it impossible to start."""
@@ -94,7 +100,7 @@ class Runner:
         try:
             is_first = True
             while self.ending is None:
-                life = _Life(
+                self._life = life = _Life(
                     self._store,
                     self._registry,
                     self._settings,
@@ -305,6 +311,10 @@ class _Life:
             logger.warning(
                 "Worker could not sign off, its jobs are rescued when its heartbeat is too old: %r", error
             )
+
+    def context_of(self, job_id: int) -> Context | None:
+        """The context of a job that runs in this life."""
+        return self._board.context_of(job_id)
 
     # What the parts tell each other
 

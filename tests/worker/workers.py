@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from pgq_orm import PgQueuer
+from pgq_orm.applications import Application
 from tests.eventually import aeventually
 from tests.worker.queues import Queue
 
@@ -19,7 +20,7 @@ def seconds(number: float) -> timedelta:
 
 
 @asynccontextmanager
-async def running(pgq: PgQueuer, **options: Any) -> AsyncIterator["asyncio.Task[None]"]:
+async def running(pgq: Application, **options: Any) -> AsyncIterator["asyncio.Task[None]"]:
     """A worker at work; at the end of the block it is asked to finish, and waited for."""
     work = asyncio.create_task(pgq.run(**options))
     try:
