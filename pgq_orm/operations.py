@@ -446,12 +446,12 @@ def pick(
     return Operation(statement("pick"), params, _picked)
 
 
-def promote(batch_size: int) -> Operation[float | None]:
-    """Makes deferred jobs ready whose time has come.
+def promote(batch_size: int, *, announce: bool = False) -> Operation[float | None]:
+    """Makes deferred jobs ready whose time has come, and announces them to all workers if asked to.
 
     Answers the seconds until the next one is due: 0 if some have just been made ready, None if none is deferred.
     """
-    return Operation(statement("promote"), {"batch_size": batch_size}, _scalar)
+    return Operation(statement("promote"), {"batch_size": batch_size, "announce": announce}, _scalar)
 
 
 def finish(outcomes: Sequence[Outcome]) -> Operation[set[int]]:
@@ -612,7 +612,7 @@ def _notices(rows: Sequence[Row]) -> list[Notice]:
 
 
 def _rescued(rows: Sequence[Row]) -> list[Rescued]:
-    return [Rescued(row[0], row[1]) for row in rows]
+    return [Rescued(job_id, is_queued) for job_id, is_queued, _ in rows if job_id is not None]
 
 
 def _schedule_rows(rows: Sequence[Row]) -> list[ScheduleRow]:

@@ -24,6 +24,10 @@ WITH beaten AS (
         AND job.updated < now() - make_interval(secs => CAST(:unheld_seconds AS double precision))
         AND NOT EXISTS (SELECT FROM held WHERE held.id = job.id AND held.lease = job.lease)
     RETURNING job.id, job.lease
+), announced AS (
+    -- Read below: PostgreSQL skips a SELECT that nobody refers to, and no NOTIFY would be sent.
+    SELECT count(pg_notify('pgq', '')) AS sent
+    FROM (SELECT 1 FROM returned LIMIT 1) AS any_returned
 )
 SELECT 'beaten' AS notice, CAST(NULL AS bigint) AS id, CAST(NULL AS bigint) AS lease
 FROM beaten
@@ -38,4 +42,4 @@ FROM held
 WHERE NOT EXISTS (SELECT FROM pgq_job AS job WHERE job.id = held.id AND job.lease = held.lease)
 UNION ALL
 SELECT 'returned', id, lease
-FROM returned;
+FROM returned, announced;

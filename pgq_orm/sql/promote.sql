@@ -1,5 +1,6 @@
 -- Lets deferred jobs whose time has come into the pick's index: execute_after no longer lies past `updated`.
 -- Answers how many seconds remain until the next one is due: 0 if some were let in, NULL if none is deferred.
+-- A worker that has no room for them itself announces them to the others.
 WITH due AS (
     SELECT id
     FROM pgq_job
@@ -14,6 +15,10 @@ WITH due AS (
     SET updated = now()
     WHERE id = ANY (ARRAY (SELECT id FROM due))
     RETURNING id
+), announced AS (
+    -- Read below: PostgreSQL skips a SELECT that nobody refers to, and no NOTIFY would be sent.
+    SELECT count(pg_notify('pgq', '')) AS sent
+    FROM (SELECT 1 FROM promoted WHERE CAST(:announce AS boolean) LIMIT 1) AS any_promoted
 )
 SELECT
     CASE
@@ -27,4 +32,5 @@ SELECT
             ORDER BY execute_after
             LIMIT 1
         )
-    END;
+    END
+FROM announced;

@@ -58,6 +58,11 @@ WITH dead AS MATERIALIZED (
     DELETE FROM pgq_worker
     WHERE id IN (SELECT id FROM dead)
         AND (SELECT count(*) FROM orphan) < CAST(:batch_size AS integer)
+    RETURNING id
 )
 SELECT id, retried, pg_notify('pgq', '')
-FROM rescued;
+FROM rescued
+UNION ALL
+-- no job: the retries that the dead one was waiting for, somebody else must know when they are due
+SELECT NULL, NULL, pg_notify('pgq', '')
+FROM buried;

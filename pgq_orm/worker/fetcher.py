@@ -20,6 +20,8 @@ ECHO_SECONDS = 0.05
 LINGER_SECONDS = 0.001
 """How long to let more slots get free when few are: picking one at a time costs the most."""
 PROMOTE_BATCH = 1000
+ANNOUNCE_SECONDS = 1.0
+"""How often at the most a worker without room makes jobs ready for the others."""
 
 
 class Fetcher(Service):
@@ -53,7 +55,9 @@ class Fetcher(Service):
         self._on_picked = on_picked
         self._on_empty = on_empty
         self._look_again_seconds = poll_seconds
-        self._next_due = 0.0  # monotonic; when the next deferred job is due, as far as we know
+        self._next_due = math.inf  # monotonic; when the next deferred job is due, as far as we know
+        self._promotes_at = 0.0  # monotonic; when we ask again what is due, whatever we know
+        self._announces_at = 0.0  # monotonic; when we may do so without room for it
         self._is_deferral_possible = True
         self._quiet_at = 0.0  # monotonic; when the last wake-up's echo is over
         self._is_starved = False
@@ -83,10 +87,10 @@ class Fetcher(Service):
     async def tick(self) -> float:
         self._is_starved = self._free() <= 0
         if self._is_starved:
-            return NEVER
+            return await self._promote_for_others()
         if self._free() < self._batch_size // 2:
             await asyncio.sleep(LINGER_SECONDS)
-        if time.monotonic() >= self._next_due:
+        if time.monotonic() >= min(self._next_due, self._promotes_at):
             await self._promote()
         # Asked before we look: a job that ends while we look may have enqueued another, too late for us to see it.
         was_idle = self._is_idle()
@@ -128,20 +132,30 @@ class Fetcher(Service):
         for floor in self._floors.values():
             floor.sweep_soon()
 
-    async def _promote(self) -> None:
+    async def _promote_for_others(self) -> float:
+        """Only we may know when our retries are due, and have no room for them then."""
+        now = time.monotonic()
+        if now >= max(self._next_due, self._announces_at):
+            self._announces_at = now + ANNOUNCE_SECONDS
+            await self._promote(announce=True)
+        return NEVER if self._next_due == math.inf else max(self._next_due, self._announces_at) - now
+
+    async def _promote(self, *, announce: bool = False) -> None:
         # Lowered before asking, and only by a question that comes after the last wake-up's echo.
         self._is_deferral_possible = time.monotonic() < self._quiet_at
         self._next_due = math.inf  # a retry that is announced while we ask must survive the answer
         try:
-            seconds = await self._store.run(operations.promote(PROMOTE_BATCH))
+            seconds = await self._store.run(operations.promote(PROMOTE_BATCH, announce=announce))
         except BaseException:
             self._next_due = 0.0
             raise
         if seconds == 0:
             self._sweep_soon()  # their ids may be old
-        # Never later than the next poll: an earlier one may be enqueued without our hearing of it.
-        wait = self._poll_seconds if seconds is None else min(max(seconds, 0.0), self._poll_seconds)
-        self._next_due = min(self._next_due, time.monotonic() + wait)
+        now = time.monotonic()
+        if seconds is not None:
+            self._next_due = min(self._next_due, now + max(seconds, 0.0))
+        # an earlier one may be enqueued without our hearing of it
+        self._promotes_at = now + self._poll_seconds
 
     def _next_queues(self) -> list[str]:
         """Every queue once; another one comes first each time, so that none starves the others."""
@@ -150,7 +164,7 @@ class Fetcher(Service):
 
     def _delay(self) -> float:
         now = time.monotonic()
-        delay = min(self._look_again_seconds, self._next_due - now)
+        delay = min(self._look_again_seconds, min(self._next_due, self._promotes_at) - now)
         self._look_again_seconds = min(self._look_again_seconds * LOOK_AGAIN_FACTOR, self._poll_seconds)
         if self._is_deferral_possible:
             delay = min(delay, self._quiet_at - now)

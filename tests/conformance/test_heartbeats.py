@@ -103,16 +103,20 @@ async def test_it_hears_which_leases_are_lost(binding: Binding, tables: Tables, 
     }
 
 
-async def test_a_pick_whose_reply_never_arrived_is_given_back(
-    binding: Binding, tables: Tables, worker_id: UUID
+async def test_a_pick_whose_reply_never_arrived_is_given_back_and_wakes_somebody(
+    binding: Binding, tables: Tables, worker_id: UUID, ears: Ears
 ) -> None:
     unheld = tables.add_picked_job(worker_id, attempts=1, updated=ago(seconds=31))
     held = tables.add_picked_job(worker_id, updated=ago(seconds=31))
+    ears.listen()
     assert await beat(binding, worker_id, Lease(held, 1)) == {BEATEN, Notice("returned", unheld, 2)}
     job = tables.job(unheld)
     assert (job.status, job.lease, job.attempts, job.worker_id) == ("queued", 2, 1, None)
     assert tables.job(held).status == "picked"
     assert tables.logs() == []
+    assert await aeventually(ears.heard) == [""]
+    assert await beat(binding, worker_id, Lease(held, 1)) == {BEATEN}
+    assert ears.heard() == [""]
 
 
 async def test_a_job_held_under_an_older_lease_is_not_held(

@@ -11,7 +11,9 @@ from pgq_orm.models import Job
 from pgq_orm.operations import BEFORE_ALL_IDS, PRIORITIES, Stretch
 from pgq_orm.statuses import JobStatus
 from tests.conformance.bindings import Binding
+from tests.conformance.ears import Ears
 from tests.conformance.tables import Tables, ago
+from tests.eventually import aeventually
 
 
 @pytest.fixture
@@ -192,6 +194,18 @@ async def test_a_deferred_job_is_ready_once_its_time_has_come(
     assert await picked_ids(binding, worker_id) == []
     assert await binding.run(operations.promote(10)) == 0
     assert await picked_ids(binding, worker_id) == [job_id]
+
+
+@pytest.mark.parametrize("announce", [True, False])
+async def test_a_promotion_announces_what_it_made_ready_if_asked_to(
+    binding: Binding, tables: Tables, ears: Ears, announce: bool
+) -> None:
+    tables.add_job(execute_after=ago(seconds=1), updated=ago(seconds=2))
+    ears.listen()
+    assert await binding.run(operations.promote(10, announce=announce)) == 0
+    assert await aeventually(ears.heard) == [""] if announce else ears.heard() == []
+    assert await binding.run(operations.promote(10, announce=announce)) is None
+    assert len(ears.heard()) <= 1
 
 
 async def test_those_that_are_due_first_are_promoted_first(

@@ -51,6 +51,15 @@ async def test_a_rescued_job_is_ready_at_once_and_wakes_somebody(
     assert (job.id, job.attempts) == (job_id, 1)
 
 
+async def test_a_dead_workers_burial_wakes_somebody_who_learns_of_its_retries(
+    binding: Binding, tables: Tables, dead_id: UUID, ears: Ears
+) -> None:
+    ears.listen()
+    assert await rescue(binding) == []
+    assert await aeventually(ears.heard) == [""]
+    assert tables.workers() == []
+
+
 async def test_a_job_that_keeps_killing_its_worker_ends_at_the_crash_limit(
     binding: Binding, tables: Tables, dead_id: UUID
 ) -> None:

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from pgq_orm import PgQueuer
 from pgq_orm.models import Job
+from pgq_orm.outcomes import Retry
 from pgq_orm.sqlalchemy import Job as JobRow
 from tests.eventually import aeventually
 from tests.worker.queues import Queue
@@ -135,6 +136,34 @@ async def test_a_job_in_the_shadow_is_found_by_a_worker_that_came_too_late_for_t
             await aeventually(lambda: not queue.jobs())
             release.clear()
             started.clear()
+
+
+async def test_a_retry_that_is_due_while_its_worker_is_full_goes_to_another(
+    pgq: PgQueuer, other_pgq: PgQueuer, queue: Queue
+) -> None:
+    release = asyncio.Event()
+
+    async def fail_once(job: Job) -> str:
+        if job.attempts == 0:
+            raise Retry(seconds(1.5))
+        return "again"
+
+    @pgq.entrypoint("hold")
+    async def hold(job: Job) -> None:
+        await release.wait()
+
+    pgq.entrypoint("work", max_attempts=2)(fail_once)
+    other_pgq.entrypoint("work", max_attempts=2)(fail_once)
+    async with idling(pgq, queue, dequeue_timeout=NEVER, max_concurrent_tasks=1):
+        [job_id] = queue.enqueue("work")
+        await aeventually(lambda: queue.statuses(job_id) == ["exception"])
+        queue.enqueue("hold")
+        await aeventually(lambda: [job for job in queue.jobs() if job.status == "picked"])
+        async with idling(other_pgq, queue, dequeue_timeout=NEVER):
+            await aeventually(
+                lambda: queue.statuses(job_id) == ["exception", "successful"], timeout=1.5 + MOMENT
+            )
+        release.set()
 
 
 async def test_a_job_that_is_committed_late_is_found_behind_those_picked_already(
