@@ -11,7 +11,7 @@ from pgq_orm.models import Context, Job
 from pgq_orm.outcomes import Cancel, Retry, Snooze
 from tests.eventually import aeventually, eventually
 from tests.worker.queues import Queue
-from tests.worker.workers import running
+from tests.worker.workers import idling, running
 
 LONG_POLL = timedelta(minutes=10)
 
@@ -128,8 +128,8 @@ async def test_the_log_tells_when_the_handler_really_started(pgq: PgQueuer, queu
     @pgq.entrypoint("noted")
     async def noted(job: Job) -> None: ...
 
-    queue.enqueue(["noted"] * 50)  # type: ignore[arg-type]
-    async with running(pgq):
+    async with idling(pgq, queue):  # so that connecting is over
+        queue.enqueue(["noted"] * 50)  # type: ignore[arg-type]
         await aeventually(lambda: not queue.jobs())
 
     assert all(entry.enqueued <= entry.started <= entry.created for entry in queue.log())
