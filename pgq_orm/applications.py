@@ -144,6 +144,7 @@ class QueueManager(Application):
 
     def _set_up(self) -> None:
         self.entrypoint = self.registry.entrypoint
+        self.task = self.registry.task
 
     def _served(self) -> Registry:
         return self.registry.without_schedules()
@@ -167,6 +168,7 @@ class PgQueuer(Application):
 
     def _set_up(self) -> None:
         self.entrypoint = self.registry.entrypoint
+        self.task = self.registry.task
         self.schedule = self.registry.schedule
         self.qm = QueueManager(self)
         """The half without schedules, which shares everything with this one."""

@@ -146,6 +146,16 @@ class RegistrationError(PgqError, ValueError):
     """An entrypoint or a schedule was declared in a way that cannot work."""
 
 
+class NotInjectedError(PgqError, AttributeError):
+    """A task was called directly, without a value for a parameter that only a worker fills."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"{name!r} was looked for on INJECTED: a worker puts a value in its place, and whoever calls the function "
+            "directly must pass one"
+        )
+
+
 class SessionError(PgqError, TypeError):
     """What was given as a session or connection cannot carry a statement of the queue."""
 

@@ -64,13 +64,13 @@ def _parameters(handler: Handler) -> list[inspect.Parameter]:
     except (TypeError, ValueError) as error:
         raise RegistrationError(f"{handler!r} cannot be a handler: {error}") from error
     return [
-        parameter.replace(annotation=_evaluated(parameter.annotation, handler))
+        parameter.replace(annotation=evaluated_annotation(parameter.annotation, handler))
         for parameter in signature.parameters.values()
         if parameter.kind not in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     ]
 
 
-def _evaluated(annotation: object, handler: Handler) -> object:
+def evaluated_annotation(annotation: object, handler: Handler) -> object:
     """What an annotation stands for; it stays text if that exists for type checkers only."""
     # One by one, not with eval_str=True: a name that only type checkers know must not hide the other parameters.
     if not isinstance(annotation, str):

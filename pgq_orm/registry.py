@@ -1,9 +1,9 @@
 """Registry: which handler runs the jobs of which entrypoint, and which schedules enqueue them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Literal, TypeAlias, TypedDict, TypeVar, Unpack
+from typing import Any, Literal, ParamSpec, TypeAlias, TypedDict, TypeVar, Unpack, overload
 
 from pgq_orm import cron
 from pgq_orm.errors import RegistrationError, UnknownEntrypointError
@@ -12,7 +12,10 @@ from pgq_orm.executors.abstract import check_factory
 from pgq_orm.handlers import Handler
 from pgq_orm.operations import DEFAULT_QUEUE, NAME_LENGTH
 from pgq_orm.retries import Backoff, RetryPolicy
+from pgq_orm.tasks import CallOptions, Task, TaskFunction
 
+P = ParamSpec("P")
+R = TypeVar("R")
 HandlerT = TypeVar("HandlerT", bound=Callable[..., object])
 CatchUp: TypeAlias = Literal["latest", "all", "none"]
 CATCH_UPS = ("latest", "all", "none")
@@ -88,13 +91,70 @@ class Registry:
         if timeout is not None and timeout <= timedelta(0):
             raise RegistrationError(f"timeout must be a positive timedelta, not {timeout!r}")
 
-        def register(handler: HandlerT) -> HandlerT:
+        def register(given: HandlerT) -> HandlerT:
+            handler = _handler_of(given)
             check_factory(executor_factory, handler, time_limit=timeout)
             self._add(Entrypoint(name, handler, executor_factory, retries, timeout))
             self._scheduled_only.discard(name)
-            return handler
+            return given
 
         return register
+
+    @overload
+    def task(self, function: Callable[P, R], /) -> Task[P, R, int]: ...
+
+    @overload
+    def task(
+        self,
+        name: str | None = None,
+        *,
+        aliases: Sequence[str] = (),
+        queue: str = DEFAULT_QUEUE,
+        priority: int = 0,
+        executor_factory: ExecutorFactory = EntrypointExecutor,
+        **options: Unpack[HandlerOptions],
+    ) -> Callable[[Callable[P, R]], Task[P, R, int]]: ...
+
+    def task(
+        self,
+        name: Any = None,
+        *,
+        aliases: Sequence[str] = (),
+        queue: str = DEFAULT_QUEUE,
+        priority: int = 0,
+        executor_factory: ExecutorFactory = EntrypointExecutor,
+        **options: Unpack[HandlerOptions],
+    ) -> Any:
+        """Makes the decorated function a task: `await function.enqueue(session, …)` takes the function's own arguments.
+
+        They travel as JSON, and are checked against the annotations when they are enqueued and again when they run.
+        A parameter whose default is INJECTED is filled by the worker, by its annotation: `Context`, `Job`, or a
+        session. The job's entrypoint is `name`, or the function's own; `aliases` are further names that such jobs may
+        have, for tasks that were renamed. `queue` and `priority` hold for calls that say nothing else. The rest is
+        like `entrypoint`. Raises RegistrationError also for a parameter that no JSON could carry.
+        """
+
+        def register(function: Callable[P, R]) -> Task[P, R, int]:
+            defaults = CallOptions(queue=queue, priority=priority)
+            task: Task[P, R, int] = Task(function, name, defaults)
+            self.declare(task, aliases, executor_factory, options)
+            return task
+
+        if callable(name):
+            function, name = name, None
+            return register(function)
+        return register
+
+    def declare(
+        self,
+        task: TaskFunction[P, R],
+        aliases: Sequence[str],
+        executor_factory: ExecutorFactory,
+        options: HandlerOptions,
+    ) -> None:
+        """Lets a task's handler run the jobs of its name, and of its aliases."""
+        for name in (task.name, *aliases):
+            self.entrypoint(name, executor_factory=executor_factory, **options)(task.handler)
 
     def schedule(
         self,
@@ -118,7 +178,8 @@ class Registry:
         if catch_up not in CATCH_UPS:
             raise RegistrationError(f"catch_up must be one of {', '.join(CATCH_UPS)}, not {catch_up!r}")
 
-        def register(handler: HandlerT) -> HandlerT:
+        def register(given: HandlerT) -> HandlerT:
+            handler = _handler_of(given, is_scheduled=True)
             known = self.entrypoints.get(entrypoint)
             if known is None or known.handler is not handler:
                 self.entrypoint(entrypoint, executor_factory=executor_factory, **options)(handler)
@@ -126,9 +187,20 @@ class Registry:
             self.schedules[entrypoint, expression] = ScheduleEntry(
                 entrypoint, expression, timezone, catch_up, queue
             )
-            return handler
+            return given
 
         return register
+
+    def include(self, *others: "Registry") -> None:
+        """Takes over what other registries have by now: those of an application's modules, into its worker's.
+
+        Raises RegistrationError for a name that several have.
+        """
+        for other in others:
+            for entrypoint in other.entrypoints.values():
+                self._add(entrypoint)
+            self.schedules |= other.schedules
+            self._scheduled_only |= other._scheduled_only
 
     def require(self, entrypoint: str) -> Entrypoint:
         """The entrypoint of that name. Raises UnknownEntrypointError."""
@@ -165,6 +237,17 @@ class Registry:
                 "give this handler another name"
             )
         self.entrypoints[entrypoint.name] = entrypoint
+
+
+def _handler_of(given: Callable[..., object], *, is_scheduled: bool = False) -> Handler:
+    """What a worker calls: the function as it is given, or the handler of a task."""
+    if not isinstance(given, TaskFunction):
+        return given
+    if is_scheduled and (required := given.parameters.required):
+        raise RegistrationError(
+            f"a schedule brings no arguments, and task {given.name!r} needs {', '.join(required)}: give them defaults"
+        )
+    return given.handler
 
 
 def _origin(handler: Handler) -> tuple[str, str]:

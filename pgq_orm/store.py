@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
-from importlib import import_module
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from pgq_orm import schema
+from pgq_orm.bindings import describe, find_binding
 from pgq_orm.errors import SessionError
 from pgq_orm.operations import Operation
 from pgq_orm.steps import Steps, carry_out_async, installed_version
@@ -118,11 +118,6 @@ async def require_schema(store: Store) -> None:
     schema.require_current(await carry_out_async(installed_version(), store.run), store.remedies)
 
 
-# The one place where the core names its bindings: by the package whose object the application passes in, and as
-# text, so that nobody pays for the import of an ORM that is not there.
-_BINDINGS = {"sqlalchemy": "pgq_orm.sqlalchemy.store"}
-
-
 def open_store(connection: object) -> Store:
     """A store for what the application connects by: an engine of SQLAlchemy, a factory of its sessions, Queries on one
     of them, or a store itself.
@@ -133,19 +128,11 @@ def open_store(connection: object) -> Store:
         return connection
     if isinstance(connection, OnStore):
         return connection.open_store()
-    binding = next(
-        (
-            _BINDINGS[package]
-            for kind in type(connection).__mro__
-            if (package := kind.__module__.partition(".")[0]) in _BINDINGS
-        ),
-        None,
-    )
+    binding = find_binding(connection, "store")
     if binding is None:
         raise SessionError(
-            f"PgQueuer cannot work on a {type(connection).__module__}.{type(connection).__qualname__}: give it a "
-            "SQLAlchemy AsyncEngine or Engine, or a factory of their sessions; in a Django project run "
-            "`python manage.py pgq_worker` instead"
+            f"PgQueuer cannot work on a {describe(connection)}: give it a SQLAlchemy AsyncEngine or Engine, or a "
+            "factory of their sessions; in a Django project run `python manage.py pgq_worker` instead"
         )
-    opened: Store = import_module(binding).open_store(connection)
+    opened: Store = binding.open_store(connection)
     return opened

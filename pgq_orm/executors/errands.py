@@ -12,6 +12,7 @@ from pgq_orm.errors import RegistrationError, RemoteError, in_one_line
 from pgq_orm.executors.threads import catching_exits
 from pgq_orm.handlers import Handler, is_async, read_signature
 from pgq_orm.store import Scopes
+from pgq_orm.tasks import TaskFunction
 
 P = ParamSpec("P")
 CallScope: TypeAlias = Callable[[], AbstractContextManager[object]]
@@ -68,7 +69,7 @@ class Errand:
         found: Any = import_module(self.module)
         for name in self.qualname.split("."):
             found = getattr(found, name)
-        handler: Handler = found
+        handler: Handler = found.handler if isinstance(found, TaskFunction) else found
         return handler
 
     def prepare(self) -> None:

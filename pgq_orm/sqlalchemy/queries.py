@@ -1,7 +1,9 @@
 """Queries: what an application asks of the queue, inside its own session's transaction."""
 
 from functools import partial
-from typing import TypeVar
+from typing import TypeVar, cast
+
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_scoped_session
 
 from pgq_orm.methods import Administration
 from pgq_orm.sqlalchemy.engines import engine_behind
@@ -43,3 +45,10 @@ class SyncQueries(Administration):
 
     def _carry_out(self, steps: Steps[T]) -> T:
         return carry_out(steps, partial(run, self._target))
+
+
+def open_queries(session: object) -> Queries | SyncQueries:
+    """The queue in the transaction of a session or connection, awaited or not. Raises SessionError."""
+    if isinstance(session, AsyncSession | AsyncConnection | async_scoped_session | AsyncEngine):
+        return Queries(cast(AsyncTarget, session))
+    return SyncQueries(cast(SyncTarget, session))

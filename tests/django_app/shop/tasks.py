@@ -1,8 +1,12 @@
 import asyncio
 import time
+from datetime import date
 
+from django.db.models import F
+
+from pgq_orm import INJECTED
 from pgq_orm.models import Job
-from pgq_orm_django import aenqueue, entrypoint
+from pgq_orm_django import aenqueue, entrypoint, task
 from tests.django_app.shop.models import Order
 
 
@@ -36,3 +40,14 @@ def wait_for_order(job: Job) -> None:
 async def wait_for_ever(job: Job) -> None:
     await Order.objects.acreate(number="started")
     await asyncio.Event().wait()
+
+
+@task("greet", aliases=("welcome",), max_attempts=3)
+def greet(order: str, on: date, *, loud: bool = False, job: Job = INJECTED) -> dict[str, object]:
+    Order.objects.filter(number=order).update(receipts=F("receipts") + 1)
+    return {"order": order.upper() if loud else order, "on": on, "job": job.id}
+
+
+@task(queue="slow")
+async def greet_later(order: str) -> int:
+    return await greet.aenqueue(order, on=date(2026, 1, 1))
