@@ -1,7 +1,7 @@
 """Applications: PgQueuer, where handlers and schedules are registered and from which a worker is run; its halves."""
 
 import asyncio
-from collections.abc import MutableMapping
+from collections.abc import Iterable, MutableMapping
 from datetime import timedelta
 from typing import Any
 
@@ -9,7 +9,7 @@ from pgq_orm import contexts
 from pgq_orm.autocommit import AutocommitQueries
 from pgq_orm.errors import JobNotRunningError
 from pgq_orm.models import Context
-from pgq_orm.operations import DEFAULT_QUEUE
+from pgq_orm.queues import Queue
 from pgq_orm.registry import Registry
 from pgq_orm.store import Store, open_store
 from pgq_orm.worker.allowance import Ending
@@ -33,6 +33,7 @@ class Application:
         *,
         registry: Registry | None = None,
         resources: MutableMapping[Any, Any] | None = None,
+        queues: Iterable[Queue] = (),
     ) -> None:
         shared = connection if isinstance(connection, Application) else None
         self.connection: object = connection if shared is None else shared.connection
@@ -50,6 +51,8 @@ class Application:
         """Set it to end `run()`: what runs is finished, nothing more is picked."""
         self._runners: list[Runner] = [] if shared is None else shared._runners  # those at work
         self._last_runner: Runner | None = None
+        for queue in queues:
+            self.registry.queue(queue)
         self._set_up()
 
     async def run(
@@ -60,7 +63,7 @@ class Application:
         max_concurrent_tasks: int | None = None,
         heartbeat_timeout: timedelta = DEFAULTS.heartbeat_timeout,
         *,
-        queues: tuple[str, ...] | None = None,
+        queues: Iterable[str] | None = None,
         crash_limit: int = DEFAULTS.crash_limit,
         log_retention: timedelta | None = DEFAULTS.log_retention,
         max_jobs: int | None = DEFAULTS.max_jobs,
@@ -68,7 +71,8 @@ class Application:
         shutdown_timeout: timedelta | None = DEFAULTS.shutdown_timeout,
     ) -> None:
         """Works until `shutdown` is set, until no job is ready in drain mode, or until its allowance of jobs or of
-        time is used up; see WorkerSettings. `ending` says which it was.
+        time is used up; see WorkerSettings. `ending` says which it was. Serves the default queue and those that are
+        declared, or `queues`.
 
         Survives the loss of the database by itself. Raises SchemaError if its tables are missing or of another
         version, and RegistrationError for handlers and settings that cannot work.
@@ -136,7 +140,7 @@ class Application:
 
     def _queues(self) -> tuple[str, ...]:
         """The queues that its worker serves if it is not told which."""
-        return (DEFAULT_QUEUE,)
+        return self.registry.queues_to_serve()
 
 
 class QueueManager(Application):
@@ -145,6 +149,7 @@ class QueueManager(Application):
     def _set_up(self) -> None:
         self.entrypoint = self.registry.entrypoint
         self.task = self.registry.task
+        self.queue = self.registry.queue
 
     def _served(self) -> Registry:
         return self.registry.without_schedules()
@@ -170,6 +175,7 @@ class PgQueuer(Application):
         self.entrypoint = self.registry.entrypoint
         self.task = self.registry.task
         self.schedule = self.registry.schedule
+        self.queue = self.registry.queue
         self.qm = QueueManager(self)
         """The half without schedules, which shares everything with this one."""
         self.sm = SchedulerManager(self)

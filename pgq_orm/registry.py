@@ -11,6 +11,7 @@ from pgq_orm.executors import EntrypointExecutor, ExecutorFactory
 from pgq_orm.executors.abstract import check_factory
 from pgq_orm.handlers import Handler
 from pgq_orm.operations import DEFAULT_QUEUE, NAME_LENGTH
+from pgq_orm.queues import Queue
 from pgq_orm.retries import Backoff, RetryPolicy
 from pgq_orm.tasks import CallOptions, Task, TaskFunction
 
@@ -67,6 +68,7 @@ class Registry:
         self.entrypoints: dict[str, Entrypoint] = {}
         self.schedules: dict[tuple[str, str], ScheduleEntry] = {}
         self._scheduled_only: set[str] = set()  # entrypoints that exist for their schedules alone
+        self.queues: dict[str, Queue] = {}
 
     def entrypoint(
         self,
@@ -201,6 +203,26 @@ class Registry:
                 self._add(entrypoint)
             self.schedules |= other.schedules
             self._scheduled_only |= other._scheduled_only
+            for queue in other.queues.values():
+                self.queue(queue)
+
+    def queue(self, queue: Queue) -> Queue:
+        """Declares a queue, which workers then serve unless they are told which ones to serve.
+
+        A worker that starts gives the queue a row in the database if it has none; once it has one, it is the row that
+        says how many of its jobs may run. Raises RegistrationError if the queue is declared differently already.
+        """
+        if not isinstance(queue, Queue):
+            raise RegistrationError(f"expected a Queue, not {queue!r}: from pgq_orm.queues import Queue")
+        if self.queues.setdefault(queue.name, queue) != queue:
+            raise RegistrationError(
+                f"queue {queue.name!r} is declared twice, as {self.queues[queue.name]} and as {queue}"
+            )
+        return queue
+
+    def queues_to_serve(self) -> tuple[str, ...]:
+        """The queues of a worker that is not told which ones: the default queue, and those that are declared."""
+        return tuple(dict.fromkeys([DEFAULT_QUEUE, *self.queues]))
 
     def require(self, entrypoint: str) -> Entrypoint:
         """The entrypoint of that name. Raises UnknownEntrypointError."""
@@ -219,6 +241,7 @@ class Registry:
             for name, entrypoint in self.entrypoints.items()
             if name not in self._scheduled_only
         }
+        part.queues = self.queues
         return part
 
     def only_schedules(self) -> "Registry":
@@ -226,6 +249,7 @@ class Registry:
         part = Registry()
         part.schedules = dict(self.schedules)
         part.entrypoints = {name: self.entrypoints[name] for name, _ in self.schedules}
+        part.queues = self.queues
         return part
 
     def _add(self, entrypoint: Entrypoint) -> None:

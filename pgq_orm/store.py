@@ -27,8 +27,10 @@ BOOKKEEPING_SETTINGS = {
 """What a store sets on its own connections, never on the application's."""
 
 CHANNEL = "pgq"
-"""The channel of all wake-ups. The payload is empty, or CANCEL when running jobs were asked to stop."""
+"""The channel of all wake-ups. The payload is empty, or CANCEL when running jobs were asked to stop, or QUEUES when
+what is said of a queue has changed."""
 CANCEL = "cancel"
+QUEUES = "queues"
 LISTEN_CHECK_SECONDS = 60.0
 """How often a quiet LISTEN connection is asked whether it still lives."""
 

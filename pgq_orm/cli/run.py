@@ -11,7 +11,6 @@ import typer
 from pgq_orm.applications import DEFAULTS
 from pgq_orm.cli.complaints import complaining
 from pgq_orm.factories import load_factory, opened
-from pgq_orm.operations import DEFAULT_QUEUE
 from pgq_orm.process import run_process
 from pgq_orm.worker.settings import QueueExecutionMode
 
@@ -24,9 +23,13 @@ def run(
             show_default=False,
         ),
     ],
-    queue: Annotated[list[str], typer.Option(help="A queue to serve; give it several times for several.")] = [  # noqa: B006
-        DEFAULT_QUEUE
-    ],
+    queue: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A queue to serve; give it several times for several. "
+            "By default those that the application declares, and 'default'."
+        ),
+    ] = None,
     concurrency: Annotated[
         int, typer.Option("--concurrency", "--max-concurrent-tasks", min=1, help="Jobs that run at a time.")
     ] = DEFAULTS.max_concurrent_tasks,
@@ -51,7 +54,7 @@ def run(
     with complaining():
         run_process(
             opened(load_factory(factory)),
-            queues=tuple(queue),
+            queues=tuple(queue) if queue else None,
             max_concurrent_tasks=concurrency,
             batch_size=batch_size,
             dequeue_timeout=timedelta(seconds=dequeue_timeout),

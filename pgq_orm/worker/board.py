@@ -92,6 +92,10 @@ class Board:
         """Whether nothing runs."""
         return not self._running
 
+    def running_in(self, queue: str) -> int:
+        """How many attempts run of a queue's jobs."""
+        return sum(attempt.job.queue == queue for attempt in self._running.values())
+
     def start(self, jobs: list[Job], picked: float) -> None:
         """Starts an attempt for each job, in order; gives them back once abandoned.
 

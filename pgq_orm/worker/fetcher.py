@@ -38,6 +38,8 @@ class Fetcher(Service):
         poll_seconds: float,
         reply_seconds: float,
         free: Callable[[], int],
+        is_open: Callable[[str], bool],
+        room: Callable[[str], float],
         is_idle: Callable[[], bool],
         on_picked: Callable[[list[Job], float], None],
         on_empty: Callable[[], None],
@@ -51,6 +53,8 @@ class Fetcher(Service):
         self._poll_seconds = poll_seconds
         self._reply_seconds = reply_seconds
         self._free = free
+        self._is_open = is_open
+        self._room = room
         self._is_idle = is_idle
         self._on_picked = on_picked
         self._on_empty = on_empty
@@ -62,6 +66,7 @@ class Fetcher(Service):
         self._quiet_at = 0.0  # monotonic; when the last wake-up's echo is over
         self._is_starved = False
         self._floors = {queue: Floor() for queue in queues}
+        self._looked_into: list[str] = []
 
     def expect_deferred(self) -> None:
         """Somebody enqueued: among the jobs may be a deferred one that is due earlier than we know."""
@@ -96,19 +101,23 @@ class Fetcher(Service):
         was_idle = self._is_idle()
         picked = 0
         is_more = False
-        for queue in self._next_queues():
-            limit = min(self._batch_size, self._free())
+        self._looked_into = []
+        for queue in filter(self._is_open, self._next_queues()):
+            limit = int(min(self._batch_size, self._free(), self._room(queue)))
             if limit > 0:
                 found = await self._pick(queue, limit)
                 picked += found
                 is_more |= found == limit
+                self._looked_into.append(queue)
+            else:
+                self._is_starved = True
         if picked:
             self._look_again_seconds = LOOK_AGAIN_SECONDS
         if is_more:
             return 0
         if self._is_deferral_possible:
             await self._promote()
-        if was_idle and picked == 0 and all(floor.is_swept_out for floor in self._floors.values()):
+        if was_idle and picked == 0 and all(self._floors[queue].is_swept_out for queue in self._looked_into):
             self._on_empty()
         return self._delay()
 
@@ -168,7 +177,7 @@ class Fetcher(Service):
         self._look_again_seconds = min(self._look_again_seconds * LOOK_AGAIN_FACTOR, self._poll_seconds)
         if self._is_deferral_possible:
             delay = min(delay, self._quiet_at - now)
-        for floor in self._floors.values():
+        for floor in map(self._floors.__getitem__, self._looked_into):
             if not floor.is_swept_out:
                 delay = min(delay, floor.sweeps_at - now)
         return max(0.0, delay)

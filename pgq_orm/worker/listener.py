@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable
 
-from pgq_orm.store import CANCEL, Store
+from pgq_orm.store import CANCEL, QUEUES, Store
 from pgq_orm.worker.service import Service
 
 logger = logging.getLogger(__name__)
@@ -13,12 +13,18 @@ class WakeUps(Service):
     """Keeps a LISTEN connection, and makes a new one when it dies."""
 
     def __init__(
-        self, *, store: Store, on_enqueued: Callable[[], None], on_canceled: Callable[[], None]
+        self,
+        *,
+        store: Store,
+        on_enqueued: Callable[[], None],
+        on_canceled: Callable[[], None],
+        on_queues_changed: Callable[[], None],
     ) -> None:
         super().__init__()
         self._store = store
         self._on_enqueued = on_enqueued
         self._on_canceled = on_canceled
+        self._on_queues_changed = on_queues_changed
 
     async def tick(self) -> float:
         await self._store.listener.listen(on_notice=self._hear, on_ready=self._ready)
@@ -29,9 +35,12 @@ class WakeUps(Service):
         # What was sent before we listened, or while we did not, is found by looking.
         self._on_enqueued()
         self._on_canceled()
+        self._on_queues_changed()
 
     def _hear(self, payload: str) -> None:
         if payload == CANCEL:
             self._on_canceled()
+        elif payload == QUEUES:
+            self._on_queues_changed()
         else:
             self._on_enqueued()

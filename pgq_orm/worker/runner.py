@@ -14,15 +14,18 @@ from pgq_orm.errors import RegistrationError
 from pgq_orm.executors import AbstractEntrypointExecutor, EntrypointExecutorParameters
 from pgq_orm.models import Context, Job, Schedule
 from pgq_orm.operations import Ended, Notice, ScheduleRow
+from pgq_orm.queues import declare_queue
 from pgq_orm.registry import Registry
+from pgq_orm.steps import carry_out_async
 from pgq_orm.store import Store, require_schema
 from pgq_orm.worker.allowance import IN_WORDS, Allowance, Ending
 from pgq_orm.worker.board import Board
 from pgq_orm.worker.fetcher import Fetcher
-from pgq_orm.worker.heartbeat import Heartbeat
+from pgq_orm.worker.heartbeat import BEATS_PER_LEASE, Heartbeat
 from pgq_orm.worker.leases import Leases
 from pgq_orm.worker.listener import WakeUps
 from pgq_orm.worker.pruner import Pruner
+from pgq_orm.worker.quotas import Quotas
 from pgq_orm.worker.recorder import Recorder
 from pgq_orm.worker.rescuer import Rescuer
 from pgq_orm.worker.scheduler import Scheduler
@@ -137,6 +140,7 @@ class _Life:
         self._is_first = is_first
         self._settings = settings
         self._entrypoints = sorted(registry.entrypoints)
+        self._declared = [*registry.queues.values()]
         self._worker_id: UUID = uuid4()
         self._is_to_drain = settings.mode is QueueExecutionMode.drain
         self._is_cut_off = asyncio.Event()
@@ -151,6 +155,13 @@ class _Life:
             find_schedule=self._find_schedule,
             record=self._record,
             on_free=self._slot_freed,
+        )
+        self._quotas = Quotas(
+            store=store,
+            queues=settings.queues,
+            interval_seconds=lease_seconds / BEATS_PER_LEASE,
+            running=self._board.running_in,
+            on_changed=self._queues_changed,
         )
         self._recorder = Recorder(
             store=store,
@@ -168,6 +179,8 @@ class _Life:
             poll_seconds=settings.dequeue_timeout.total_seconds(),
             reply_seconds=REPLY_SECONDS,
             free=lambda: int(min(self._board.free, self._allowance.left)),
+            is_open=self._quotas.is_open,
+            room=self._quotas.room,
             is_idle=lambda: self._board.is_idle,
             on_picked=self._picked,
             on_empty=self._queue_empty,
@@ -182,12 +195,16 @@ class _Life:
             on_cut_off=self._cut_off,
         )
         self._wake_ups = WakeUps(
-            store=store, on_enqueued=self._fetcher.expect_deferred, on_canceled=self._heartbeat.beat_soon
+            store=store,
+            on_enqueued=self._fetcher.expect_deferred,
+            on_canceled=self._heartbeat.beat_soon,
+            on_queues_changed=self._quotas.wake,
         )
         self._scheduler = Scheduler(
             store=store, schedules=registry.schedules.values(), on_fired=self._fetcher.wake
         )
         self._upkeep: list[Service] = [
+            self._quotas,
             self._scheduler,
             Rescuer(
                 store=store,
@@ -244,6 +261,11 @@ class _Life:
                         entrypoints=self._entrypoints,
                     )
                 )
+                if self._declared:
+                    await carry_out_async(declare_queue(self._declared), self._store.run)
+                await (
+                    self._quotas.tick()
+                )  # before the first pick: what is said of a queue holds from the beginning
                 return True
             except Exception as error:
                 if self._is_first:
@@ -328,6 +350,9 @@ class _Life:
 
     def _slot_freed(self) -> None:
         self._fetcher.slot_freed()
+
+    def _queues_changed(self) -> None:
+        self._fetcher.wake()
 
     def _expect_due(self, delay_seconds: float) -> None:
         self._fetcher.expect_due(delay_seconds)

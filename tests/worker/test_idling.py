@@ -104,3 +104,13 @@ async def test_heartbeats_change_nothing_that_is_indexed(pgq: PgQueuer, queue: Q
             "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = 'pgq_worker'"
         )
         assert updates == hot_updates
+
+
+async def test_a_worker_does_not_look_into_a_queue_that_is_paused(pgq: PgQueuer, queue: Queue) -> None:
+    pgq.entrypoint("work")(lambda job: None)
+    queue.execute("INSERT INTO pgq_queue (name, paused) VALUES ('default', true)")
+    with statements() as sent:
+        async with idling(pgq, queue):
+            queue.enqueue("work")
+            await aeventually(lambda: is_quiet(queue))
+    assert "WITH ready AS (" not in sent, sent

@@ -36,7 +36,7 @@ class Command(BaseCommand):
             action="append",
             dest="queues",
             metavar="NAME",
-            help=f"A queue to serve; may be repeated. Default: {DEFAULT_QUEUE}.",
+            help=f"A queue to serve; may be repeated. Default: {DEFAULT_QUEUE}, and those that tasks modules declare.",
         )
         parser.add_argument(
             "--concurrency",
@@ -67,7 +67,7 @@ class Command(BaseCommand):
                 "no tasks module of an installed app registers a handler, so this worker would do nothing: "
                 "put one into <app>/tasks.py, below @pgq_orm_django.entrypoint('name')"
             )
-        queues = tuple(options["queues"] or (DEFAULT_QUEUE,))
+        queues = tuple(options["queues"] or registry.queues_to_serve())
         _log(options["verbosity"])
         if options["verbosity"] > 0:
             self._introduce(using, queues, registry)
