@@ -1,14 +1,37 @@
 """Models: the frozen values that handlers are given. The ORM-mapped classes live in the bindings."""
 
 import asyncio
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import TracebackType
 from typing import Any
 from uuid import UUID
 
+from pgq_orm.errors import InvalidJobError
 from pgq_orm.statuses import JobStatus
+
+
+class Unreadable(Mapping[str, Any]):
+    """Arguments or headers that PostgreSQL stores and Python cannot read; raises InvalidJobError when looked at."""
+
+    def __init__(self, reason: Exception) -> None:
+        self._reason = reason
+
+    def __getitem__(self, key: str) -> Any:
+        raise self._error()
+
+    def __iter__(self) -> Iterator[str]:
+        raise self._error()
+
+    def __len__(self) -> int:
+        raise self._error()
+
+    def __bool__(self) -> bool:
+        return True
+
+    def _error(self) -> InvalidJobError:
+        return InvalidJobError(f"the job holds JSON that Python cannot read: {self._reason}")
 
 
 @dataclass(frozen=True, slots=True)

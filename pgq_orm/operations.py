@@ -9,7 +9,7 @@ from typing import Any, Generic, Literal, NamedTuple, TypeAlias, TypedDict, Type
 from uuid import UUID
 
 from pgq_orm.errors import DuplicateJobError, InvalidJobError
-from pgq_orm.models import Job
+from pgq_orm.models import Job, Unreadable
 from pgq_orm.sql import Statement, statement
 from pgq_orm.statuses import JobStatus
 
@@ -635,7 +635,13 @@ def _picked_job(values: list[Any]) -> Job:
 
 
 def _json(text: str | None) -> Any:
-    return None if text is None else json.loads(text)
+    if text is None:
+        return None
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        # Numbers of thousands of digits, arrays nested a thousand deep: it is for this job's handler to fail.
+        return Unreadable(error)
 
 
 def _lease_params(leases: Sequence[Lease]) -> dict[str, list[int]]:

@@ -16,6 +16,8 @@ class RetryRequested(HandlerVerdict, RetryException):
     """
 
     def __init__(self, delay: timedelta | None = None, reason: str | None = None) -> None:
+        if delay is not None:
+            _require_timedelta(delay)
         super().__init__(reason or "retry requested")
         self.delay = delay
         self.reason = reason
@@ -25,6 +27,7 @@ class Snooze(HandlerVerdict):
     """It is too early: the job is to be run again after the delay. No attempt is counted, none is logged."""
 
     def __init__(self, delay: timedelta) -> None:
+        _require_timedelta(delay)
         super().__init__(f"snoozed for {delay}")
         self.delay = delay
 
@@ -34,7 +37,12 @@ class Cancel(HandlerVerdict):
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
-        self.reason = reason
+        self.reason = str(reason)
+
+
+def _require_timedelta(delay: object) -> None:
+    if not isinstance(delay, timedelta):
+        raise TypeError(f"delay must be a timedelta, not {delay!r}: write timedelta(seconds=...)")
 
 
 class InvalidArgumentsError(HandlerVerdict):

@@ -4,14 +4,14 @@ The immutable snapshot that a handler is given is `pgq_orm.models.Job`.
 """
 
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.core.validators import MaxLengthValidator
 from django.db import models
 from django.db.models import CheckConstraint, F, Index, Q, UniqueConstraint
 
-from pgq_orm.operations import NAME_LENGTH
+from pgq_orm.operations import NAME_LENGTH, YEARS
 from pgq_orm.statuses import JobStatus, LogStatus
 from pgq_orm_django.fields import Reference, TextArrayField, TransactionNow
 from pgq_orm_django.querysets import (
@@ -78,6 +78,11 @@ class Job(models.Model):
                 condition=Q(status__in=[status.value for status in JobStatus]), name="pgq_job_status_check"
             ),
             CheckConstraint(condition=~Q(entrypoint=""), name="pgq_job_entrypoint_check"),
+            CheckConstraint(
+                condition=Q(execute_after__gte=datetime(YEARS.start, 1, 1, tzinfo=UTC))
+                & Q(execute_after__lt=datetime(YEARS.stop, 1, 1, tzinfo=UTC)),
+                name="pgq_job_execute_after_check",
+            ),
             UniqueConstraint(
                 fields=["dedupe_key"], condition=Q(dedupe_key__isnull=False), name="pgq_job_dedupe_key"
             ),

@@ -93,6 +93,10 @@ class Job(Base):
     __table_args__ = (
         CheckConstraint(one_of("status", JobStatus), name="pgq_job_status_check"),
         CheckConstraint("entrypoint <> ''", name="pgq_job_entrypoint_check"),
+        CheckConstraint(
+            "execute_after >= '1900-01-01 00:00:00+00' AND execute_after < '9001-01-01 00:00:00+00'",
+            name="pgq_job_execute_after_check",
+        ),
         Index(
             "pgq_job_ready",
             "queue",

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from pgq_orm.errors import in_one_line
 from pgq_orm.models import Job
-from pgq_orm.operations import Ended, FailedAttempt, Outcome, Release, dump_json
+from pgq_orm.operations import LONGEST_DELAY, Ended, FailedAttempt, Outcome, Release, dump_json
 from pgq_orm.outcomes import Cancel, HandlerVerdict, RetryRequested, Snooze
 from pgq_orm.registry import Entrypoint
 from pgq_orm.statuses import LogStatus
@@ -40,6 +40,16 @@ def judge(
     job: Job, entrypoint: Entrypoint, ending: Returned | Raised, timing: Timing, *, is_canceled: bool
 ) -> Ended:
     """How the attempt ended. A request to cancel that reached the handler decides, whatever the handler made of it."""
+    try:
+        return _judge(job, entrypoint, ending, timing, is_canceled)
+    except Exception as error:
+        # a Backoff of the application's own, an exception that cannot even be told: the attempt ends in any case
+        return _failed(job, error, timing)
+
+
+def _judge(
+    job: Job, entrypoint: Entrypoint, ending: Returned | Raised, timing: Timing, is_canceled: bool
+) -> Ended:
     if is_canceled:
         error = ending.error if isinstance(ending, Raised) else None
         return _ended(job, LogStatus.CANCELED, timing, error=None if error is None else _error(error))
@@ -70,7 +80,7 @@ def in_words(ended: Ended) -> str:
 def _obeyed(job: Job, entrypoint: Entrypoint, verdict: HandlerVerdict, timing: Timing) -> Ended:
     match verdict:
         case Snooze(delay=delay):
-            return Release(job.id, job.lease, max(0.0, delay.total_seconds()))
+            return Release(job.id, job.lease, _within_limits(delay.total_seconds()))
         case Cancel(reason=reason):
             return _ended(job, LogStatus.CANCELED, timing, error=_clean(reason))
         case RetryRequested(delay=delay):
@@ -106,13 +116,22 @@ def _retry_requests(group: BaseExceptionGroup[BaseException]) -> list[RetryReque
 def _delay_seconds(entrypoint: Entrypoint, request: RetryRequested, failures: int) -> float:
     if request.delay is None:
         return entrypoint.retries.backoff.delay_seconds(failures)
-    return max(0.0, request.delay.total_seconds())
+    return request.delay.total_seconds()
 
 
 def _again(job: Job, error: BaseException, timing: Timing, delay_seconds: float) -> FailedAttempt:
     return FailedAttempt(
-        job.id, job.lease, delay_seconds, timing.duration_seconds, _error(error), _traceback(error)
+        job.id,
+        job.lease,
+        _within_limits(delay_seconds),
+        timing.duration_seconds,
+        _error(error),
+        _traceback(error),
     )
+
+
+def _within_limits(delay_seconds: float) -> float:
+    return min(max(0.0, delay_seconds), LONGEST_DELAY.total_seconds())
 
 
 def _failed(job: Job, error: BaseException, timing: Timing) -> Outcome:

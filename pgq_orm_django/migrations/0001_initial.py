@@ -65,6 +65,15 @@ class Migration(migrations.Migration):
                             models.CheckConstraint(
                                 condition=~models.Q(entrypoint=""), name="pgq_job_entrypoint_check"
                             ),
+                            models.CheckConstraint(
+                                condition=models.Q(
+                                    execute_after__gte=datetime.datetime(1900, 1, 1, tzinfo=datetime.UTC)
+                                )
+                                & models.Q(
+                                    execute_after__lt=datetime.datetime(9001, 1, 1, tzinfo=datetime.UTC)
+                                ),
+                                name="pgq_job_execute_after_check",
+                            ),
                             models.UniqueConstraint(
                                 fields=["dedupe_key"],
                                 condition=models.Q(dedupe_key__isnull=False),

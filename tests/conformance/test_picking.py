@@ -7,6 +7,7 @@ import psycopg
 import pytest
 
 from pgq_orm import operations
+from pgq_orm.errors import InvalidJobError
 from pgq_orm.models import Job
 from pgq_orm.operations import BEFORE_ALL_IDS, PRIORITIES, Stretch
 from pgq_orm.statuses import JobStatus
@@ -110,6 +111,36 @@ async def test_several_entrypoints_share_one_order(binding: Binding, tables: Tab
     job_ids = [tables.add_job(entrypoint=name) for name in ("mail", "letter", "mail")]
     jobs = await binding.run(operations.pick(worker_id, "default", ["letter", "mail"], 10))
     assert [job.id for job in jobs] == job_ids
+
+
+@pytest.mark.parametrize(
+    "text", ['{"n": 1' + "0" * 5000 + "}", '{"n": ' + "[" * 5000 + "]" * 5000 + "}"], ids=["digits", "depth"]
+)
+async def test_json_that_python_cannot_read_fails_in_the_handler_and_not_the_pick(
+    binding: Binding, tables: Tables, worker_id: UUID, rival: psycopg.Connection, text: str
+) -> None:
+    rival.execute(
+        "INSERT INTO pgq_job (entrypoint, arguments, headers) VALUES ('mail', %s, %s)", [text, text]
+    )
+    rival.commit()
+    tables.add_job()
+    garbled, good = await binding.run(operations.pick(worker_id, "default", ["mail"], 10))
+    for read in (
+        lambda: garbled.arguments["n"],
+        lambda: dict(garbled.headers or {}),
+        lambda: len(garbled.arguments),
+    ):
+        with pytest.raises(InvalidJobError, match="JSON that Python cannot read"):
+            read()
+    assert good.arguments == {}
+
+
+@pytest.mark.parametrize("instant", ["infinity", "-infinity", "1899-12-31 00:00Z", "9001-01-01 00:00Z"])
+async def test_an_instant_that_a_pick_could_not_answer_is_not_stored(
+    rival: psycopg.Connection, instant: str
+) -> None:
+    with pytest.raises(psycopg.errors.CheckViolation, match="pgq_job_execute_after_check"):
+        rival.execute("INSERT INTO pgq_job (entrypoint, execute_after) VALUES ('mail', %s)", [instant])
 
 
 async def test_a_pick_can_begin_past_what_was_picked_before(

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from pgq_orm.models import Job
-from pgq_orm.operations import Ended, FailedAttempt, Outcome, Release
+from pgq_orm.operations import LONGEST_DELAY, Ended, FailedAttempt, Outcome, Release
 from pgq_orm.outcomes import Cancel, Retry, RetryRequested, Snooze
 from pgq_orm.registry import Entrypoint, HandlerOptions, Registry
 from pgq_orm.retries import Backoff
@@ -174,3 +174,26 @@ def test_what_postgresql_refuses_is_cleaned_from_an_errors_text(error: Exception
     assert ended.error == expected
     (ended.traceback or "").encode()
     assert "\0" not in (ended.traceback or "")
+
+
+@pytest.mark.parametrize("verdict", [Snooze, Retry])
+def test_a_delay_that_is_none_is_refused_where_it_is_asked_for(verdict: Any) -> None:
+    with pytest.raises(TypeError, match="delay must be a timedelta, not 5: write timedelta"):
+        verdict(5)
+
+
+@pytest.mark.parametrize("verdict", [Snooze, Retry])
+def test_a_delay_of_ages_is_cut_to_what_the_database_can_count(verdict: Any) -> None:
+    ended = judged(Raised(verdict(timedelta.max)))
+    assert isinstance(ended, Release | FailedAttempt)
+    assert ended.delay_seconds == LONGEST_DELAY.total_seconds()
+
+
+def test_a_backoff_that_raises_ends_the_attempt_with_what_it_raised() -> None:
+    class Broken(Backoff):
+        def delay_seconds(self, failures: int) -> float:
+            raise LookupError("no delay")
+
+    ended = judged(Raised(ValueError("x")), {"max_attempts": 5, "backoff": Broken()})
+    assert isinstance(ended, Outcome)
+    assert (ended.status, ended.error) == ("exception", "LookupError: no delay")

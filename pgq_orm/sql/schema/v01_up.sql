@@ -24,7 +24,11 @@ CREATE TABLE pgq_job (
     workflow_id uuid,
     concurrency_key text,
     CONSTRAINT pgq_job_status_check CHECK (status IN ('waiting', 'queued', 'picked')),
-    CONSTRAINT pgq_job_entrypoint_check CHECK (entrypoint <> '')
+    CONSTRAINT pgq_job_entrypoint_check CHECK (entrypoint <> ''),
+    -- An instant that drivers cannot read would make every pick that answers it fail.
+    CONSTRAINT pgq_job_execute_after_check CHECK (
+        execute_after >= '1900-01-01 00:00:00+00' AND execute_after < '9001-01-01 00:00:00+00'
+    )
 ) WITH (
     -- Every job dies within its life here, so dead rows pile up at the rate of work, not of table size:
     -- vacuum after a fixed number of them, at full speed, and keep the planner's statistics fresh.
