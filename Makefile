@@ -11,7 +11,7 @@ BIN = $(VENV)/bin
 INSTALLED = $(VENV)/installed
 
 .DELETE_ON_ERROR:
-.PHONY: help install test check test-matrix demo demo-serve build constraints clean
+.PHONY: help install test check test-matrix demo demo-serve bench build constraints clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,7 +34,7 @@ test: $(INSTALLED) ## Run the tests, on the embedded PostgreSQL or on PGQ_DSN's 
 check: $(INSTALLED) ## Check format, lint, types and import contracts.
 	@$(BIN)/ruff format --check --quiet . || { echo "Not formatted: $(BIN)/ruff format ." >&2; exit 1; }
 	@$(BIN)/ruff check --quiet .
-	@DJANGO_SETTINGS_MODULE=tests.django_app.settings $(BIN)/mypy --no-error-summary pgq_orm pgq_orm_django tests
+	@DJANGO_SETTINGS_MODULE=tests.django_app.settings $(BIN)/mypy --no-error-summary pgq_orm pgq_orm_django tests benchmarks
 	@DJANGO_SETTINGS_MODULE=example_project.shop.settings PGQ_DSN=postgresql:// $(BIN)/mypy --no-error-summary example_project
 	@$(BIN)/lint-imports --no-logo
 
@@ -73,6 +73,10 @@ demo: $(INSTALLED) ## Place orders, send receipts, post the ledger, and count th
 demo-serve: $(INSTALLED) ## Leave the example sites and their workers running.
 	@$(BIN)/python -m example_project.demo --serve
 
+bench: $(INSTALLED) ## Measure us, our peers and raw SQL. QUICK=1, ONLY=drain,latency, CONTESTANTS=…, WITHOUT=…, ROUNDS=5.
+	@$(BIN)/python -m benchmarks $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY)) \
+		$(if $(CONTESTANTS),--contestants $(CONTESTANTS)) $(if $(WITHOUT),--without $(WITHOUT)) $(if $(ROUNDS),--rounds $(ROUNDS))
+
 build: $(INSTALLED) ## Build the wheel and the source distribution into dist/.
 	@$(BIN)/python -m build --no-isolation --outdir dist .
 
@@ -81,5 +85,5 @@ constraints: ## Pin the newest versions of all libraries anew (needs Python 3.11
 	@.ci/pin $(call find_python,13) 'django~=6.1.0' 'sqlalchemy~=2.1.0' > constraints/django-6.1-sqlalchemy-2.1.txt
 
 clean: ## Remove everything that the other targets made.
-	@rm -rf .venv .venv-* build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	@rm -rf .venv .venv-* build dist benchmarks/.environments .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
