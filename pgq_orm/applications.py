@@ -1,6 +1,7 @@
 """Applications: PgQueuer, where handlers and schedules are registered and from which a worker is run; its halves."""
 
 import asyncio
+import logging
 from collections.abc import Iterable, MutableMapping
 from datetime import timedelta
 from typing import Any
@@ -15,6 +16,8 @@ from pgq_orm.store import Store, open_store
 from pgq_orm.worker.allowance import Ending
 from pgq_orm.worker.runner import Runner
 from pgq_orm.worker.settings import QueueExecutionMode, WorkerSettings
+
+logger = logging.getLogger(__name__)
 
 DEFAULTS = WorkerSettings()
 
@@ -61,6 +64,7 @@ class Application:
         batch_size: int = DEFAULTS.batch_size,
         mode: QueueExecutionMode = DEFAULTS.mode,
         max_concurrent_tasks: int | None = None,
+        shutdown_on_listener_failure: bool = DEFAULTS.shutdown_on_listener_failure,
         heartbeat_timeout: timedelta = DEFAULTS.heartbeat_timeout,
         *,
         queues: Iterable[str] | None = None,
@@ -75,7 +79,8 @@ class Application:
         declared, or `queues`.
 
         Survives the loss of the database by itself. Raises SchemaError if its tables are missing or of another
-        version, and RegistrationError for handlers and settings that cannot work.
+        version, RegistrationError for handlers and settings that cannot work, and FailingListenerError if
+        `shutdown_on_listener_failure` asks for it.
         """
         settings = WorkerSettings(
             queues=self._queues() if queues is None else tuple(queues),
@@ -83,6 +88,7 @@ class Application:
             max_concurrent_tasks=max_concurrent_tasks or DEFAULTS.max_concurrent_tasks,
             dequeue_timeout=dequeue_timeout,
             heartbeat_timeout=heartbeat_timeout,
+            shutdown_on_listener_failure=shutdown_on_listener_failure,
             crash_limit=crash_limit,
             log_retention=log_retention,
             mode=QueueExecutionMode(mode),
@@ -90,10 +96,12 @@ class Application:
             max_time=max_time,
             shutdown_timeout=shutdown_timeout,
         )
+        registry = self._served()
+        _tell_of_impatience(registry, heartbeat_timeout)
         store = self.store.sibling()  # so that an application may be run again, in another loop too
         runner = Runner(
             store=store,
-            registry=self._served(),
+            registry=registry,
             settings=settings,
             resources=self.resources,
             shutdown=self.shutdown,
@@ -180,3 +188,16 @@ class PgQueuer(Application):
         """The half without schedules, which shares everything with this one."""
         self.sm = SchedulerManager(self)
         """The half with nothing but schedules."""
+
+
+def _tell_of_impatience(registry: Registry, heartbeat_timeout: timedelta) -> None:
+    """Warns of each entrypoint whose jobs are to be run again sooner than this worker's death is noticed."""
+    for entrypoint in registry.entrypoints.values():
+        if timedelta(0) < entrypoint.retry_timer < heartbeat_timeout:
+            logger.warning(
+                "Entrypoint %s has retry_timer=%s, but jobs of a dead worker are run again %s after its last "
+                "heartbeat: lower heartbeat_timeout to have them sooner",
+                entrypoint.name,
+                entrypoint.retry_timer,
+                heartbeat_timeout,
+            )

@@ -168,6 +168,17 @@ class SchemaVersionError(PgqError, ValueError):
     """A schema version was asked for that does not exist."""
 
 
+class FailingListenerError(PgqError):
+    """A worker that was told not to go on without wake-ups cannot listen; the driver's exception is the cause."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the worker cannot listen for wake-ups, and has ended because of shutdown_on_listener_failure=True: LISTEN "
+            "needs a connection of its own, which a pooler in transaction mode does not give; without that option the "
+            "worker polls every dequeue_timeout"
+        )
+
+
 class FactoryError(PgqError):
     """The worker's factory could not be found, or did not give a PgQueuer."""
 

@@ -38,23 +38,34 @@ def is_async(handler: Handler) -> bool:
     )
 
 
-def read_signature(handler: Handler, scopes: Scopes) -> Signature:
-    """Reads what a handler asks for. Raises RegistrationError if a parameter cannot be filled."""
+def read_signature(handler: Handler, scopes: Scopes, accepts_context: bool | None = None) -> Signature:
+    """Reads what a handler asks for. Raises RegistrationError if a parameter cannot be filled.
+
+    The Context is for a parameter with that annotation; `accepts_context` False gives it to none, True to the second
+    parameter if none has the annotation.
+    """
     takes_subject = False
     context_parameter: str | None = None
     resources: dict[str, object] = {}
     for index, parameter in enumerate(_parameters(handler)):
-        if parameter.annotation is Context:
+        if parameter.annotation is Context and accepts_context is not False:
             context_parameter = parameter.name
         elif parameter.annotation is not inspect.Parameter.empty and scopes.claims(parameter.annotation):
             resources[parameter.name] = parameter.annotation
         elif index == 0:
             takes_subject = True
+        elif accepts_context and index == 1:
+            context_parameter = parameter.name
         elif parameter.default is inspect.Parameter.empty:
             raise RegistrationError(
                 f"{_name(handler)}() has a parameter that nothing fills: {parameter}; the first one is given the "
                 "job or the schedule, the others are found by annotation: Context, or a session of the ORM in use"
             )
+    if accepts_context and context_parameter is None:
+        raise RegistrationError(
+            f"{_name(handler)}() has no parameter for the Context that accepts_context=True promises it: "
+            "add a second one"
+        )
     return Signature(takes_subject, context_parameter, resources)
 
 

@@ -73,6 +73,7 @@ class Schedule:
     id: int
     entrypoint: str
     expression: str
+    """Empty if somebody has deleted the schedule since it fired."""
     timezone: str
     next_run: datetime
     """The next tick."""

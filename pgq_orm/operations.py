@@ -553,6 +553,13 @@ def register_schedules(rows: Sequence[tuple[str, str, str, str, str, datetime]])
     return Operation(statement("register_schedules"), params, _nothing)
 
 
+def clean_schedules(declared: Sequence[tuple[str, str]]) -> Operation[list[tuple[str, str]]]:
+    """Removes the other schedules of these entrypoints; (entrypoint, expression) each, as it answers the removed."""
+    entrypoints, expressions = _columns(declared)
+    params = {"entrypoints": entrypoints, "expressions": expressions}
+    return Operation(statement("clean_schedules"), params, _pairs)
+
+
 def read_schedules(entrypoints: Sequence[str]) -> Operation[list[ScheduleRow]]:
     """The schedules with these names."""
     return Operation(statement("read_schedules"), {"entrypoints": list(entrypoints)}, _schedule_rows)
@@ -601,6 +608,10 @@ def _added(rows: Sequence[Row]) -> list[Added]:
 
 def _running_by_id(rows: Sequence[Row]) -> dict[int, bool]:
     return {row[0]: row[1] for row in rows}
+
+
+def _pairs(rows: Sequence[Row]) -> list[tuple[str, str]]:
+    return [(row[0], row[1]) for row in rows]
 
 
 def _job_ids_by_schedule(rows: Sequence[Row]) -> dict[int, int | None]:

@@ -1,7 +1,7 @@
 """Registry: which handler runs the jobs of which entrypoint, and which schedules enqueue them."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Literal, ParamSpec, TypeAlias, TypedDict, TypeVar, Unpack, overload
 
@@ -9,6 +9,13 @@ from pgq_orm import cron
 from pgq_orm.errors import RegistrationError, UnknownEntrypointError
 from pgq_orm.executors import EntrypointExecutor, ExecutorFactory
 from pgq_orm.executors.abstract import check_factory
+from pgq_orm.executors.ticks import (
+    ScheduleExecutorFactory,
+    Ticking,
+    factory_for_jobs,
+    refuse_for_jobs,
+    with_ticks,
+)
 from pgq_orm.handlers import Handler
 from pgq_orm.operations import DEFAULT_QUEUE, NAME_LENGTH
 from pgq_orm.queues import Queue
@@ -20,6 +27,8 @@ R = TypeVar("R")
 HandlerT = TypeVar("HandlerT", bound=Callable[..., object])
 CatchUp: TypeAlias = Literal["latest", "all", "none"]
 CATCH_UPS = ("latest", "all", "none")
+OnFailure: TypeAlias = Literal["delete", "hold"]
+ON_FAILURES = ("delete", "hold")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +40,8 @@ class Entrypoint:
     executor_factory: ExecutorFactory
     retries: RetryPolicy
     timeout: timedelta | None
+    accepts_context: bool | None = None
+    retry_timer: timedelta = timedelta(0)
 
 
 class HandlerOptions(TypedDict, total=False):
@@ -48,6 +59,15 @@ class HandlerOptions(TypedDict, total=False):
     timeout: timedelta
     """How long an attempt may run; longer is a failure, TimeoutError. An async handler is interrupted where it
     awaits. A thread cannot be interrupted: `cancel_called` becomes true, and the slot stays taken until it ends."""
+    accepts_context: bool | None
+    """Whether the handler is given a Context: None looks for a parameter with that annotation, True gives it to the
+    second parameter if none has it, False to none."""
+    on_failure: OnFailure
+    """PgQueuer's word for what becomes of a job that failed. Here either means the same: it leaves the queue, and its
+    log row keeps all that `requeue_jobs` needs, for as long as the worker's `log_retention` says."""
+    retry_timer: timedelta
+    """PgQueuer's wish to have a job again this long after its worker died. Jobs are rescued by the death of their
+    worker and never by age, `heartbeat_timeout` after its last heartbeat: a worker with a longer one says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +79,7 @@ class ScheduleEntry:
     timezone: str
     catch_up: CatchUp
     queue: str
+    clean_old: bool = False
 
 
 class Registry:
@@ -89,6 +110,7 @@ class Registry:
                 f"an entrypoint's name must be a string of 1 to {NAME_LENGTH} characters, not {name!r}"
                 + ("; write @pgq.entrypoint('name') above the function" if callable(name) else "")
             )
+        refuse_for_jobs(executor_factory)
         retries, timeout = _retry_policy(options), options.get("timeout")
         if timeout is not None and timeout <= timedelta(0):
             raise RegistrationError(f"timeout must be a positive timedelta, not {timeout!r}")
@@ -96,7 +118,7 @@ class Registry:
         def register(given: HandlerT) -> HandlerT:
             handler = _handler_of(given)
             check_factory(executor_factory, handler, time_limit=timeout)
-            self._add(Entrypoint(name, handler, executor_factory, retries, timeout))
+            self._add(Entrypoint(name, handler, executor_factory, retries, timeout, **_manners(options)))
             self._scheduled_only.discard(name)
             return given
 
@@ -163,7 +185,8 @@ class Registry:
         entrypoint: str,
         expression: str,
         *,
-        executor_factory: ExecutorFactory = EntrypointExecutor,
+        executor_factory: ExecutorFactory | ScheduleExecutorFactory = EntrypointExecutor,
+        clean_old: bool = False,
         timezone: str = "UTC",
         catch_up: CatchUp = "latest",
         queue: str = DEFAULT_QUEUE,
@@ -174,7 +197,10 @@ class Registry:
         Each tick enqueues one job, once among all workers; while that job is still to be done the next ticks add
         none. The handler's first parameter is given the `Schedule`. `catch_up` says what happens to ticks that
         passed while no worker ran: "latest" fires once for all of them, "all" one after the other, "none" waits
-        for the next. Raises RegistrationError for an expression or a zone that does not exist.
+        for the next. `clean_old` lets a worker remove, when it starts, the schedules of this entrypoint in the database
+        whose expressions its application no longer declares; without it they rest. `executor_factory` makes an
+        AbstractScheduleExecutor, or an AbstractEntrypointExecutor. Raises RegistrationError for an expression or a zone
+        that does not exist.
         """
         cron.check(expression, timezone)
         if catch_up not in CATCH_UPS:
@@ -184,10 +210,15 @@ class Registry:
             handler = _handler_of(given, is_scheduled=True)
             known = self.entrypoints.get(entrypoint)
             if known is None or known.handler is not handler:
-                self.entrypoint(entrypoint, executor_factory=executor_factory, **options)(handler)
+                self.entrypoint(entrypoint, executor_factory=factory_for_jobs(executor_factory), **options)(
+                    handler
+                )
                 self._scheduled_only.add(entrypoint)
+            elif options:
+                self._require_same(known, options)
+            self._run_ticks(entrypoint, Ticking(executor_factory, expression, timezone, clean_old))
             self.schedules[entrypoint, expression] = ScheduleEntry(
-                entrypoint, expression, timezone, catch_up, queue
+                entrypoint, expression, timezone, catch_up, queue, clean_old
             )
             return given
 
@@ -252,6 +283,22 @@ class Registry:
         part.queues = self.queues
         return part
 
+    def _run_ticks(self, name: str, ticking: Ticking) -> None:
+        entrypoint = self.entrypoints[name]
+        self.entrypoints[name] = replace(
+            entrypoint, executor_factory=with_ticks(entrypoint.executor_factory, ticking)
+        )
+
+    def _require_same(self, known: Entrypoint, options: HandlerOptions) -> None:
+        """Refuses options that differ from those a handler was registered with. Raises RegistrationError."""
+        asked = Registry()
+        asked.entrypoint(known.name, executor_factory=known.executor_factory, **options)(known.handler)
+        if asked.entrypoints[known.name] != known:
+            raise RegistrationError(
+                f"{known.name!r} is registered already, with other options than {', '.join(sorted(options))} here: "
+                "say them once, where the handler is registered first"
+            )
+
     def _add(self, entrypoint: Entrypoint) -> None:
         taken = self.entrypoints.get(entrypoint.name)
         # A module imported twice (as `tasks` and as `shop.tasks`) declares the same function again: no conflict.
@@ -276,6 +323,23 @@ def _handler_of(given: Callable[..., object], *, is_scheduled: bool = False) -> 
 
 def _origin(handler: Handler) -> tuple[str, str]:
     return getattr(handler, "__module__", "?"), getattr(handler, "__qualname__", repr(handler))
+
+
+class _Manners(TypedDict):
+    accepts_context: bool | None
+    retry_timer: timedelta
+
+
+def _manners(options: HandlerOptions) -> _Manners:
+    """What PgQueuer's options come to. Raises RegistrationError for what is none of their values."""
+    accepts_context, retry_timer = options.get("accepts_context"), options.get("retry_timer", timedelta(0))
+    if accepts_context not in (None, True, False):
+        raise RegistrationError(f"accepts_context must be True, False or None, not {accepts_context!r}")
+    if not isinstance(retry_timer, timedelta) or retry_timer < timedelta(0):
+        raise RegistrationError(f"retry_timer must be a timedelta that is not negative, not {retry_timer!r}")
+    if (on_failure := options.get("on_failure", "delete")) not in ON_FAILURES:
+        raise RegistrationError(f"on_failure must be one of {', '.join(ON_FAILURES)}, not {on_failure!r}")
+    return {"accepts_context": accepts_context, "retry_timer": retry_timer}
 
 
 def _retry_policy(options: HandlerOptions) -> RetryPolicy:

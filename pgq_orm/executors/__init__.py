@@ -13,9 +13,16 @@ from pgq_orm.executors.entrypoint import EntrypointExecutor
 from pgq_orm.executors.interpreter import SubInterpreterExecutor
 from pgq_orm.executors.process import ProcessExecutor
 from pgq_orm.executors.threads import HandlerExited
+from pgq_orm.executors.ticks import (
+    AbstractScheduleExecutor,
+    ScheduleExecutor,
+    ScheduleExecutorFactory,
+    ScheduleExecutorFactoryParameters,
+)
 
 __all__ = [
     "AbstractEntrypointExecutor",
+    "AbstractScheduleExecutor",
     "Capabilities",
     "DatabaseRetryEntrypointExecutor",
     "EntrypointExecutor",
@@ -24,6 +31,9 @@ __all__ = [
     "HandlerExited",
     "ProcessExecutor",
     "RetryWithBackoffEntrypointExecutor",
+    "ScheduleExecutor",
+    "ScheduleExecutorFactory",
+    "ScheduleExecutorFactoryParameters",
     "SubInterpreterExecutor",
     "SubprocessExecutor",
 ]

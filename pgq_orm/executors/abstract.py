@@ -27,6 +27,8 @@ class EntrypointExecutorParameters:
     """Where sync handlers run, one thread for each job in flight."""
     shutdown: asyncio.Event
     """Set when the worker is asked to end."""
+    accepts_context: bool | None = None
+    """Whether the handler is given a Context; None looks for a parameter with that annotation."""
 
 
 @dataclass(eq=False)
@@ -68,6 +70,13 @@ class AbstractEntrypointExecutor(ABC):
 
 
 ExecutorFactory: TypeAlias = Callable[[EntrypointExecutorParameters], AbstractEntrypointExecutor]
+
+
+def executor_class(factory: Callable[..., object]) -> type[AbstractEntrypointExecutor] | None:
+    """The class of which a factory makes executors, as far as it lets us see it."""
+    while isinstance(factory, functools.partial):
+        factory = factory.func
+    return factory if isinstance(factory, type) and issubclass(factory, AbstractEntrypointExecutor) else None
 
 
 def check_factory(factory: ExecutorFactory, handler: Handler, **asked: object) -> None:

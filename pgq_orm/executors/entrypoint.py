@@ -21,7 +21,9 @@ class EntrypointExecutor(AbstractEntrypointExecutor):
 
     def __post_init__(self) -> None:
         self._handler = self.parameters.func
-        self._signature = read_signature(self._handler, self.parameters.scopes)
+        self._signature = read_signature(
+            self._handler, self.parameters.scopes, self.parameters.accepts_context
+        )
         self._is_async = is_async(self._handler)
 
     async def execute(self, job: Job, context: Context) -> Any:

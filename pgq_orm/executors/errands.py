@@ -95,10 +95,10 @@ def answer(call: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> byte
         return _pickled(Raised(error, "".join(traceback.format_exception(error))))
 
 
-def errand_to(handler: Handler, scopes: Scopes) -> Errand:
+def errand_to(handler: Handler, scopes: Scopes, accepts_context: bool | None = None) -> Errand:
     """The errand that finds the handler. Raises RegistrationError if nobody else could find it, or call it."""
     require_nameable(handler)
-    signature = read_signature(handler, scopes)
+    signature = read_signature(handler, scopes, accepts_context)
     if signature.context_parameter or signature.resources:
         raise RegistrationError(
             f"{_name(handler)} may have one parameter, the job or the schedule: a Context and the ORM's sessions "

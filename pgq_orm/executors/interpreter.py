@@ -47,7 +47,7 @@ class SubInterpreterExecutor(AbstractEntrypointExecutor):
 
     def __post_init__(self) -> None:
         require_count("interpreters", self.interpreters)
-        errand = errand_to(self.parameters.func, self.parameters.scopes)
+        errand = errand_to(self.parameters.func, self.parameters.scopes, self.parameters.accepts_context)
         if errand.module == "__main__":
             raise RegistrationError(
                 f"{errand.qualname} is in the script that was started, which another interpreter cannot import: "

@@ -53,7 +53,7 @@ class ProcessExecutor(AbstractEntrypointExecutor):
         for name in ("processes", "memory_limit", "jobs_per_process"):
             require_count(name, getattr(self, name))
         upbringing = Upbringing(
-            errand_to(self.parameters.func, self.parameters.scopes),
+            errand_to(self.parameters.func, self.parameters.scopes, self.parameters.accepts_context),
             self.initializer,
             self.memory_limit,
             self.jobs_per_process,

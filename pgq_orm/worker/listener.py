@@ -19,16 +19,22 @@ class WakeUps(Service):
         on_enqueued: Callable[[], None],
         on_canceled: Callable[[], None],
         on_queues_changed: Callable[[], None],
+        on_lost: Callable[[Exception], None],
     ) -> None:
         super().__init__()
         self._store = store
         self._on_enqueued = on_enqueued
         self._on_canceled = on_canceled
         self._on_queues_changed = on_queues_changed
+        self._on_lost = on_lost
 
     async def tick(self) -> float:
-        await self._store.listener.listen(on_notice=self._hear, on_ready=self._ready)
-        raise ConnectionError("the LISTEN connection ended")
+        try:
+            await self._store.listener.listen(on_notice=self._hear, on_ready=self._ready)
+            raise ConnectionError("the LISTEN connection ended")
+        except Exception as error:
+            self._on_lost(error)
+            raise
 
     def _ready(self) -> None:
         self._failures = 0  # a connection that lived for hours is no failure in a row with the one before

@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from pgq_orm import operations
-from pgq_orm.errors import RegistrationError
+from pgq_orm.errors import FailingListenerError, RegistrationError
 from pgq_orm.executors import AbstractEntrypointExecutor, EntrypointExecutorParameters
 from pgq_orm.models import Context, Job, Schedule
 from pgq_orm.operations import Ended, Notice, ScheduleRow
@@ -94,6 +94,7 @@ class Runner:
                     scopes=self._store.scopes,
                     threads=threads,
                     shutdown=self._shutdown,
+                    accepts_context=entrypoint.accepts_context,
                 )
             )
             for entrypoint in self._registry.entrypoints.values()
@@ -145,6 +146,8 @@ class _Life:
         self._is_to_drain = settings.mode is QueueExecutionMode.drain
         self._is_cut_off = asyncio.Event()
         self._is_drained = asyncio.Event()
+        self._is_deaf = asyncio.Event()
+        self._deafened_by: Exception | None = None
         self._leases = Leases()
         lease_seconds = settings.heartbeat_timeout.total_seconds()
         self._board = Board(
@@ -199,6 +202,7 @@ class _Life:
             on_enqueued=self._fetcher.expect_deferred,
             on_canceled=self._heartbeat.beat_soon,
             on_queues_changed=self._quotas.wake,
+            on_lost=self._listener_lost,
         )
         self._scheduler = Scheduler(
             store=store, schedules=registry.schedules.values(), on_fired=self._fetcher.wake
@@ -229,12 +233,14 @@ class _Life:
             extra={"worker_id": self._worker_id},
         )
         try:
-            await _first(shutdown, self._is_cut_off, self._is_drained, self._allowance.used_up)
+            await _first(shutdown, self._is_cut_off, self._is_drained, self._allowance.used_up, self._is_deaf)
         finally:
             try:
                 await self._stop(shutdown, stop_now)
             finally:
                 self._heartbeat.forsake()
+        if self._is_deaf.is_set():
+            raise FailingListenerError from self._deafened_by
         ending = self._reason_to_end(shutdown)
         if ending is not None:
             logger.info("Worker %s has ended: %s", self._worker_id, IN_WORDS[ending])
@@ -387,16 +393,19 @@ class _Life:
             logger.error("Worker %s stops its jobs: %s", self._worker_id, reason)
             self._is_cut_off.set()
 
-    async def _find_schedule(self, job: Job) -> Schedule | None:
-        rows = await self._read_schedules(job)
-        return next(
-            (
-                Schedule(row.id, row.entrypoint, row.expression, row.timezone, row.next_run, row.last_run)
-                for row in rows
-                if row.id == job.schedule_id
-            ),
-            None,
-        )
+    def _listener_lost(self, error: Exception) -> None:
+        if self._settings.shutdown_on_listener_failure and not self._is_to_drain:
+            self._deafened_by = error
+            self._is_deaf.set()
+
+    async def _find_schedule(self, job: Job) -> Schedule:
+        for row in await self._read_schedules(job):
+            if row.id == job.schedule_id:
+                return Schedule(
+                    row.id, row.entrypoint, row.expression, row.timezone, row.next_run, row.last_run
+                )
+        # deleted since it fired: its handler expects a schedule all the same
+        return Schedule(job.schedule_id or 0, job.entrypoint, "", "UTC", job.execute_after, job.execute_after)
 
     async def _read_schedules(self, job: Job) -> list[ScheduleRow]:
         """Reads them however long it takes: a database that is away must not fail the job."""

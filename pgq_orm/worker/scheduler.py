@@ -67,7 +67,17 @@ class Scheduler(Service):
             for entry in self._schedules.values()
         ]
         await self._store.run(operations.register_schedules(entries))
+        await self._clean()
         self._is_registered = True
+
+    async def _clean(self) -> None:
+        """Removes what the application no longer declares, where it asks for that."""
+        names = {entry.entrypoint for entry in self._schedules.values() if entry.clean_old}
+        if not names:
+            return
+        declared = [key for key in self._schedules if key[0] in names]
+        for entrypoint, expression in await self._store.run(operations.clean_schedules(declared)):
+            logger.info("Removed the schedule %s (%s), which is no longer declared", entrypoint, expression)
 
     async def _read(self) -> list[ScheduleRow]:
         names = sorted({entrypoint for entrypoint, _ in self._schedules})

@@ -35,6 +35,9 @@ class WorkerSettings:
     log_retention: timedelta | None = timedelta(days=30)
     """How long log rows are kept; None keeps them for ever."""
     mode: QueueExecutionMode = QueueExecutionMode.continuous
+    shutdown_on_listener_failure: bool = False
+    """Whether the worker ends, with FailingListenerError, when it cannot hear wake-ups. Otherwise it polls, and tries
+    to listen again."""
     max_jobs: int | None = None
     """Attempts after which the worker ends politely; never one more is picked."""
     max_time: timedelta | None = None

@@ -185,3 +185,33 @@ def test_what_gives_a_coroutine_runs_on_the_loop(handler: Handler) -> None:
 )
 def test_what_does_not_runs_in_a_thread(handler: Handler) -> None:
     assert not is_async(handler)
+
+
+def test_a_handler_that_accepts_the_context_is_given_it_second_without_an_annotation() -> None:
+    signature = read_signature(lambda job, surroundings: None, SessionScopes(), accepts_context=True)
+    assert (signature.takes_subject, signature.context_parameter) == (True, "surroundings")
+
+
+def test_an_annotation_decides_where_the_context_goes() -> None:
+    def handler(job: Job, number: int = 7, *, context: Context) -> None: ...
+
+    assert read_signature(handler, SessionScopes(), accepts_context=True).context_parameter == "context"
+
+
+def test_a_handler_that_does_not_accept_the_context_is_not_given_it() -> None:
+    def handler(job: Job, context: Context | None = None, other: Context = None) -> None:  # type: ignore[assignment]
+        ...
+
+    assert read_signature(handler, SessionScopes(), accepts_context=False).context_parameter is None
+
+
+def test_a_context_that_was_promised_must_have_a_parameter() -> None:
+    with pytest.raises(RegistrationError, match=r"no parameter for the Context.*add a second one"):
+        read_signature(lambda job: None, SessionScopes(), accepts_context=True)
+
+
+def test_a_context_that_was_refused_leaves_its_parameter_empty() -> None:
+    def handler(job: Job, context: Context) -> None: ...
+
+    with pytest.raises(RegistrationError, match="a parameter that nothing fills: context"):
+        read_signature(handler, SessionScopes(), accepts_context=False)
