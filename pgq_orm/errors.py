@@ -183,6 +183,14 @@ class FactoryError(PgqError):
     """The worker's factory could not be found, or did not give a PgQueuer."""
 
 
+class TransactionAborted(PgqError):  # noqa: N818 - what happened to the handler's transaction
+    """A handler returned after an error that it caught had aborted its session's transaction."""
+
+
+class CommitRefused(PgqError):  # noqa: N818 - what happened, and not in the handler's power
+    """A transactional handler tried to commit by itself, apart from the end of its job."""
+
+
 class LeaseLost(PgqError):  # noqa: N818 - a fact about the job rather than a fault of the caller
     """The job was given to another worker; whatever this one still does for it must not be kept."""
 

@@ -370,8 +370,15 @@ class Lease(NamedTuple):
     lease: int
 
 
-Ended: TypeAlias = Outcome | FailedAttempt | Release
-"""How an attempt ended: for good, to be made again, or given back as if it had never begun."""
+class Settled(NamedTuple):
+    """An attempt about which nothing is to be written: it has ended in its handler's transaction, or elsewhere."""
+
+    id: int
+    lease: int
+
+
+Ended: TypeAlias = Outcome | FailedAttempt | Release | Settled
+"""How an attempt ended: for good, to be made again, given back as if it had never begun, or by itself."""
 
 
 class Notice(NamedTuple):
@@ -489,6 +496,11 @@ def release(jobs: Sequence[Release]) -> Operation[set[int]]:
     """Gives jobs back unharmed; answers the ids whose lease still stood."""
     ids, leases, delays = _columns(jobs)
     return Operation(statement("release"), {"ids": ids, "leases": leases, "delays_seconds": delays}, _ids)
+
+
+def read_ending(lease: Lease) -> Operation[bool | None]:
+    """Whether an attempt has ended; None while an open transaction, which may be about to end it, holds the job."""
+    return Operation(statement("read_ending"), lease._asdict(), _scalar)
 
 
 def cancel(job_ids: Sequence[int]) -> Operation[dict[int, bool]]:

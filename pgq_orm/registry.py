@@ -42,6 +42,7 @@ class Entrypoint:
     timeout: timedelta | None
     accepts_context: bool | None = None
     retry_timer: timedelta = timedelta(0)
+    transactional: bool = False
 
 
 class HandlerOptions(TypedDict, total=False):
@@ -68,6 +69,9 @@ class HandlerOptions(TypedDict, total=False):
     retry_timer: timedelta
     """PgQueuer's wish to have a job again this long after its worker died. Jobs are rescued by the death of their
     worker and never by age, `heartbeat_timeout` after its last heartbeat: a worker with a longer one says so."""
+    transactional: bool
+    """Whether what the handler writes, through its session (SQLAlchemy) or on the queue's database (Django), and the
+    end of its job commit together, in one transaction: each exactly if the other. Off by default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,13 +116,26 @@ class Registry:
             )
         refuse_for_jobs(executor_factory)
         retries, timeout = _retry_policy(options), options.get("timeout")
+        transactional = options.get("transactional", False)
+        if not isinstance(transactional, bool):
+            raise RegistrationError(f"transactional must be True or False, not {transactional!r}")
         if timeout is not None and timeout <= timedelta(0):
             raise RegistrationError(f"timeout must be a positive timedelta, not {timeout!r}")
 
         def register(given: HandlerT) -> HandlerT:
             handler = _handler_of(given)
-            check_factory(executor_factory, handler, time_limit=timeout)
-            self._add(Entrypoint(name, handler, executor_factory, retries, timeout, **_manners(options)))
+            check_factory(executor_factory, handler, time_limit=timeout, transactional=transactional or None)
+            self._add(
+                Entrypoint(
+                    name,
+                    handler,
+                    executor_factory,
+                    retries,
+                    timeout,
+                    transactional=transactional,
+                    **_manners(options),
+                )
+            )
             self._scheduled_only.discard(name)
             return given
 

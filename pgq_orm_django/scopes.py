@@ -14,6 +14,8 @@ from django.db import connections, reset_queries
 from django.db.backends.base.base import BaseDatabaseWrapper
 from psycopg.pq import TransactionStatus
 
+from pgq_orm_django.transactions import AsyncAtomicTransaction, AtomicTransaction, check_transactional
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -21,7 +23,8 @@ T = TypeVar("T")
 class ConnectionScopes:
     """Surrounds handlers. They take nothing from here by annotation: the ORM finds its connection by the thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, using: str) -> None:
+        self._using = using
         self._idle: list[Slot] = []  # loop thread only
         # What each thread kept open after its last job; every thread writes its own key
         self._kept: dict[int, Sequence[BaseDatabaseWrapper]] = {}
@@ -47,6 +50,30 @@ class ConnectionScopes:
         finally:
             clean_connections()
             self._kept[get_ident()] = connections.all(initialized_only=True)
+
+    def check_transactional(self, wanted: Mapping[str, object]) -> None:
+        check_transactional(self._using)
+
+    @asynccontextmanager
+    async def transaction_in_loop(
+        self, wanted: Mapping[str, object]
+    ) -> AsyncIterator[AsyncAtomicTransaction]:
+        async with self.in_loop(wanted):
+            transaction = AsyncAtomicTransaction(self._using)
+            try:
+                await transaction.begin()
+                yield transaction
+            finally:
+                await transaction.leave()
+
+    @contextmanager
+    def transaction_in_thread(self, wanted: Mapping[str, object]) -> Iterator[AtomicTransaction]:
+        with self.in_thread(wanted):
+            transaction = AtomicTransaction(self._using)
+            try:
+                yield transaction
+            finally:
+                transaction.leave()
 
     @property
     def elsewhere(self) -> Callable[[], AbstractContextManager[None]]:

@@ -30,7 +30,7 @@ class DatabaseStore:
 
     def __init__(self, using: str) -> None:
         self._using = using
-        self.scopes = ConnectionScopes()
+        self.scopes = ConnectionScopes(using)
         self.listener = ConnectionListener(using)
         self.remedies = remedies(using)
         self._open()

@@ -29,6 +29,8 @@ class EntrypointExecutorParameters:
     """Set when the worker is asked to end."""
     accepts_context: bool | None = None
     """Whether the handler is given a Context; None looks for a parameter with that annotation."""
+    transactional: bool = False
+    """Whether the handler's writes and the end of its job are to commit together."""
 
 
 @dataclass(eq=False)
@@ -47,7 +49,7 @@ class AbstractEntrypointExecutor(ABC):
         # Here and not in __init__, which has no parameter for an option that the executor lacks.
         for given in (*args, *options.values()):
             if isinstance(given, EntrypointExecutorParameters):
-                cls.check(given.func, options)
+                cls.check(given.func, {"transactional": given.transactional or None, **options})
         return super().__new__(cls)
 
     @classmethod

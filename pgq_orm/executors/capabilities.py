@@ -20,6 +20,8 @@ class Capabilities:
     """Bounds its memory."""
     cancellation: bool = False
     """Ends it when somebody asks the job to stop."""
+    transactional: bool = False
+    """Ends the job in the transaction in which its handler writes."""
 
     def require(self, executor: str, options: Mapping[str, object]) -> None:
         """Refuses an option that takes more than there is. Raises RegistrationError that says what to use instead."""
@@ -31,6 +33,10 @@ class Capabilities:
 _REMEDIES = {
     "time_limit": (
         "nothing can stop what runs there; use ProcessExecutor or SubprocessExecutor, whose processes are killed"
+    ),
+    "transactional": (
+        "its handler's work is not done in a transaction that the worker could end the job in; use EntrypointExecutor, "
+        "or one made from it that leaves execute() to it"
     ),
     "memory_limit": (
         "only a process of its own can be bounded; use ProcessExecutor or SubprocessExecutor"

@@ -3,12 +3,21 @@
 import asyncio
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, ClassVar
 
 from pgq_orm.executors.abstract import AbstractEntrypointExecutor
+from pgq_orm.executors.capabilities import Capabilities
 from pgq_orm.executors.threads import call_in_thread
+from pgq_orm.executors.transactional import (
+    require_transactional,
+    settle_in_loop,
+    settle_in_thread,
+    settlement_of,
+)
 from pgq_orm.handlers import is_async, read_signature
 from pgq_orm.models import Context, Job
+from pgq_orm.transactions import TransactionalScopes
 
 
 @dataclass(eq=False)
@@ -19,14 +28,25 @@ class EntrypointExecutor(AbstractEntrypointExecutor):
     its slot stays taken until it has ended.
     """
 
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        time_limit=True, cancellation=True, transactional=True
+    )
+
     def __post_init__(self) -> None:
         self._handler = self.parameters.func
         self._signature = read_signature(
             self._handler, self.parameters.scopes, self.parameters.accepts_context
         )
         self._is_async = is_async(self._handler)
+        self._transactions = (
+            require_transactional(self.parameters.scopes, self._signature, self.parameters.entrypoint)
+            if self.parameters.transactional
+            else None
+        )
 
     async def execute(self, job: Job, context: Context) -> Any:
+        if self._transactions is not None:
+            return await self._call_in_transaction(self._transactions, job, context)
         return await (self._call if self._is_async else self._call_in_thread)(job, context)
 
     async def _call(self, job: Job, context: Context) -> Any:
@@ -62,3 +82,14 @@ class EntrypointExecutor(AbstractEntrypointExecutor):
             # It never saw that it was asked to stop, and has done its work: the interruption came to nothing.
             task.uncancel()
             return returned[0]
+
+    async def _call_in_transaction(
+        self, transactions: TransactionalScopes, job: Job, context: Context
+    ) -> Any:
+        positional, named = self._signature.arguments(context.schedule or job, context)
+        call, wanted = partial(self._handler, *positional, **named), self._signature.resources
+        settlement = settlement_of(context)
+        if self._is_async:
+            return await settle_in_loop(transactions.transaction_in_loop(wanted), call, job, settlement)
+        open_scope = partial(transactions.transaction_in_thread, wanted)
+        return await settle_in_thread(self.parameters.threads, open_scope, call, job, settlement)

@@ -33,6 +33,11 @@ async def call_in_thread(
     running = asyncio.get_running_loop().run_in_executor(
         threads, lambda: surroundings.run(catching_exits, call)
     )
+    return await see_through(running, interrupt)
+
+
+async def see_through(running: "asyncio.Future[T]", interrupt: Callable[[], object] | None = None) -> T:
+    """Waits until it has ended, also when this is cancelled, which is told only then; see `call_in_thread`."""
     was_cancelled: asyncio.CancelledError | None = None
     while not running.done():
         try:

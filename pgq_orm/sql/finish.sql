@@ -21,19 +21,20 @@ WITH ended AS (
         job.*,
         outcome.status AS outcome,
         -- two clocks: the wait is the worker's, from before its pick reached the server
-        LEAST(job.updated + make_interval(secs => outcome.wait_seconds), now()) AS started,
+        LEAST(job.updated + make_interval(secs => outcome.wait_seconds), statement_timestamp()) AS started,
         make_interval(secs => outcome.duration_seconds) AS duration,
         outcome.result,
         outcome.error,
         outcome.traceback
 ), logged AS (
     INSERT INTO pgq_log (
-        job_id, enqueued, execute_after, started, priority, attempt, status, queue, entrypoint, worker_id,
+        job_id, created, enqueued, execute_after, started, priority, attempt, status, queue, entrypoint, worker_id,
         duration, result, error, traceback, payload, arguments, headers, dedupe_key, max_attempts,
         schedule_id, workflow_id, concurrency_key
     )
     SELECT
-        id, created, execute_after, started, priority, attempts + 1, outcome, queue, entrypoint, worker_id,
+        -- not now(), which is when the handler began, where this is executed in the handler's transaction
+        id, statement_timestamp(), created, execute_after, started, priority, attempts + 1, outcome, queue, entrypoint, worker_id,
         duration, CAST(result AS jsonb), error, traceback,
         CASE WHEN outcome <> 'successful' THEN payload END,
         CASE

@@ -16,6 +16,8 @@ WITH dead AS MATERIALIZED (
             OR NOT EXISTS (SELECT FROM pgq_worker AS worker WHERE worker.id = job.worker_id)
         )
     LIMIT CAST(:batch_size AS integer)
+    -- a job that is locked is being ended at this moment, by a transaction that may go on: it must not hold up the others
+    FOR UPDATE OF job SKIP LOCKED
 ), queued AS (
     UPDATE pgq_job AS job
     SET status = 'queued',

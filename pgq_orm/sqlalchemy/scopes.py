@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 
 from pgq_orm.errors import RegistrationError
 from pgq_orm.sqlalchemy.engines import SessionFactory
+from pgq_orm.sqlalchemy.transactions import AsyncTransaction, SyncTransaction, require_unaborted
 
 
 class EngineScopes:
@@ -47,6 +48,26 @@ class EngineScopes:
     def in_thread(self, wanted: Mapping[str, object]) -> AbstractContextManager[Mapping[str, Any]] | None:
         return self._sessions(wanted) if wanted else None
 
+    def check_transactional(self, wanted: Mapping[str, object]) -> None:
+        if len(wanted) != 1:
+            found = f"it has {len(wanted)}: {', '.join(wanted)}" if wanted else "it has none"
+            raise RegistrationError(
+                "such a handler needs exactly one parameter that is annotated as an AsyncSession or a Session, in "
+                f"whose transaction its job ends; {found}"
+            )
+
+    @asynccontextmanager
+    async def transaction_in_loop(self, wanted: Mapping[str, Any]) -> AsyncIterator[AsyncTransaction]:
+        ((name, kind),) = wanted.items()
+        async with self._open(kind, expire_on_commit=False) as session:
+            yield AsyncTransaction(name, session)
+
+    @contextmanager
+    def transaction_in_thread(self, wanted: Mapping[str, Any]) -> Iterator[SyncTransaction]:
+        ((name, kind),) = wanted.items()
+        with self._open(kind) as session:
+            yield SyncTransaction(name, session)
+
     @asynccontextmanager
     async def _async_sessions(self, wanted: Mapping[str, Any]) -> AsyncIterator[Mapping[str, Any]]:
         async with AsyncExitStack() as stack:
@@ -60,6 +81,7 @@ class EngineScopes:
             yield sessions
             for session in sessions.values():
                 if isinstance(session, AsyncSession):
+                    await session.run_sync(require_unaborted)
                     await session.commit()
 
     @contextmanager
@@ -68,6 +90,7 @@ class EngineScopes:
             sessions = {name: stack.enter_context(self._open(kind)) for name, kind in wanted.items()}
             yield sessions
             for session in sessions.values():
+                require_unaborted(session)
                 session.commit()
 
     def _open(self, kind: Any, **options: Any) -> Any:

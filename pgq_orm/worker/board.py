@@ -9,12 +9,15 @@ from functools import partial
 from typing import Any
 
 from pgq_orm import contexts
+from pgq_orm.errors import LeaseLost
 from pgq_orm.executors import AbstractEntrypointExecutor
+from pgq_orm.executors.transactional import TransactionalContext
 from pgq_orm.models import Cancellation, Context, Job, Schedule
-from pgq_orm.operations import Ended, Lease, Outcome, Release
+from pgq_orm.operations import Ended, Lease, Outcome, Release, Settled
 from pgq_orm.registry import Entrypoint, Registry
 from pgq_orm.statuses import LogStatus
 from pgq_orm.worker.judgement import Raised, Returned, Timing, in_words, judge
+from pgq_orm.worker.settlement import Settlement
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +32,7 @@ class _Attempt:
     is_timed_out: bool = False
     is_interrupted: bool = False
     """Whether it was asked to stop for the worker's sake, not its own."""
+    settlement: Settlement | None = None  # of a transactional attempt
 
     @property
     def lease(self) -> Lease:
@@ -56,6 +60,22 @@ class _Attempt:
             and not self.task.cancelling()
         )
 
+    @property
+    def may_succeed(self) -> bool:
+        """Whether it succeeds by returning: it was not asked to stop, or for the worker's sake, and took no note."""
+        return not self.cancellation.is_called or (self.is_interrupted and not self.cancellation.is_heard)
+
+    @property
+    def settled(self) -> Settled | None:
+        """What tells that it has ended in its handler's transaction; None if it has not."""
+        is_settled = self.settlement is not None and self.settlement.is_settled
+        return Settled(self.job.id, self.job.lease) if is_settled else None
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether it is being ended in its handler's transaction, or has been: too late to interrupt it."""
+        return self.settlement is not None and self.settlement.is_begun
+
 
 class Board:
     """Runs attempts, at most `capacity` at a time; each ends in `record`, then `on_free`."""
@@ -68,6 +88,7 @@ class Board:
         executors: Mapping[str, AbstractEntrypointExecutor],
         resources: MutableMapping[Any, Any],
         find_schedule: Callable[[Job], Awaitable[Schedule | None]],
+        has_ended: Callable[[Lease], Awaitable[bool]],
         record: Callable[[Ended], None],
         on_free: Callable[[], None],
     ) -> None:
@@ -76,6 +97,7 @@ class Board:
         self._executors = executors
         self._resources = resources
         self._find_schedule = find_schedule
+        self._has_ended = has_ended
         self._record = record
         self._on_free = on_free
         self._running: dict[Lease, _Attempt] = {}  # loop thread only
@@ -117,13 +139,14 @@ class Board:
         return next((attempt.context for attempt in attempts if attempt.job.id == job_id), None)
 
     def runs(self, job_id: int, lease: int) -> bool:
-        """Whether an attempt under this lease runs."""
-        return Lease(job_id, lease) in self._running
+        """Whether an attempt under this lease runs, and is not already being ended."""
+        attempt = self._running.get(Lease(job_id, lease))
+        return attempt is not None and not attempt.is_ending
 
     def cancel(self, job_id: int, lease: int) -> None:
         """Asks a running attempt to stop. Its slot stays taken until the handler has really ended."""
         attempt = self._running.get(Lease(job_id, lease))
-        if attempt is not None:
+        if attempt is not None and not attempt.is_ending:
             logger.info("Canceling job %d", job_id, extra={"job_id": job_id})
             attempt.cancellation.cancel()
 
@@ -136,7 +159,8 @@ class Board:
         """Interrupts every attempt; each is given back, unless it came to its own end nevertheless.
 
         An async handler is cancelled where it awaits. A thread cannot be stopped: whatever still runs after
-        the grace goes on without a lease, so that nothing it returns is kept.
+        the grace goes on without a lease, so that nothing it returns is kept. An attempt whose transaction is being
+        committed is left out, because to give it back would mean to wait for that; if it fails, it is rescued.
         """
         self._is_abandoned = True
         for attempt in self._running.values():
@@ -149,13 +173,15 @@ class Board:
         if self._running:
             logger.warning("Leaving %d handlers behind that cannot be interrupted", len(self._running))
         for attempt in self._running.values():
-            self._record(attempt.release)
+            if not attempt.is_ending:
+                self._record(attempt.release)
 
     def _end(self, attempt: _Attempt, task: "asyncio.Task[Ended]") -> None:
         # A callback, because a task that is cancelled before its first step never runs a line of its own.
         del self._running[attempt.lease]
         if not self._is_over:
-            self._record(attempt.release if task.cancelled() else task.result())
+            ended = attempt.release if task.cancelled() else task.result()
+            self._record(attempt.settled or ended)
         self._on_free()
 
     async def _attempt(self, attempt: _Attempt) -> Ended:
@@ -169,7 +195,7 @@ class Board:
         ending: Returned | Raised
         try:
             schedule = await self._find_schedule(job) if job.schedule_id is not None else None
-            attempt.context = Context(job, attempt.cancellation, self._resources, schedule)
+            attempt.context = self._context(attempt, entrypoint, schedule, started - attempt.picked)
             contexts.enter(attempt.context)
             ending = Returned(await self._executors[job.entrypoint].execute(job, attempt.context))
         except BaseException as error:
@@ -180,6 +206,10 @@ class Board:
         finally:
             if timer is not None:
                 timer.cancel()
+        if settled := attempt.settled:
+            if isinstance(ending, Raised) and isinstance(ending.error, LeaseLost):
+                logger.warning("Lease of job %d is lost: %s", job.id, ending.error, extra={"job_id": job.id})
+            return settled
         if attempt.is_interrupted and not attempt.has_finished(ending):
             logger.info("Job %d (%s) was interrupted and is given back", job.id, job.entrypoint)
             return attempt.release
@@ -190,6 +220,23 @@ class Board:
         ended = judge(job, entrypoint, ending, timing, is_canceled=is_canceled)
         self._tell(job, ended)
         return ended
+
+    def _context(
+        self, attempt: _Attempt, entrypoint: Entrypoint, schedule: Schedule | None, wait_seconds: float
+    ) -> Context:
+        job, cancellation = attempt.job, attempt.cancellation
+        if not entrypoint.transactional:
+            return Context(job, cancellation, self._resources, schedule)
+        attempt.settlement = Settlement(
+            job,
+            entrypoint,
+            wait_seconds=wait_seconds,
+            may_succeed=lambda: attempt.may_succeed,
+            has_ended=self._has_ended,
+        )
+        return TransactionalContext(
+            job, cancellation, self._resources, schedule, settlement=attempt.settlement
+        )
 
     def _tell(self, job: Job, ended: Ended) -> None:
         status = ended.status if isinstance(ended, Outcome) else None

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from pgq_orm.errors import in_one_line
 from pgq_orm.models import Job
-from pgq_orm.operations import LONGEST_DELAY, Ended, FailedAttempt, Outcome, Release, dump_json
+from pgq_orm.operations import LONGEST_DELAY, Ended, FailedAttempt, Outcome, Release, Settled, dump_json
 from pgq_orm.outcomes import Cancel, HandlerVerdict, RetryRequested, Snooze
 from pgq_orm.registry import Entrypoint
 from pgq_orm.statuses import LogStatus
@@ -71,7 +71,7 @@ def in_words(ended: Ended) -> str:
             return f"is snoozed for {delay:.1f} s"
         case Outcome(status=LogStatus.CANCELED, error=error):
             return f"was canceled: {error}" if error else "was canceled"
-        case Outcome(status=LogStatus.SUCCESSFUL):
+        case Outcome(status=LogStatus.SUCCESSFUL) | Settled():
             return "is done"
         case Outcome(error=error):
             return f"failed: {error}"

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from pgq_orm import operations
-from pgq_orm.operations import Ended, FailedAttempt, Operation, Outcome, Release
+from pgq_orm.operations import Ended, FailedAttempt, Operation, Outcome, Release, Settled
 from pgq_orm.store import Store
 from pgq_orm.worker.leases import Leases
 from pgq_orm.worker.service import NEVER, Service
@@ -81,6 +81,7 @@ class Recorder(Service):
         outcomes = [ended for ended in batch if isinstance(ended, Outcome)]
         again = [ended for ended in batch if isinstance(ended, FailedAttempt)]
         returned = [ended for ended in batch if isinstance(ended, Release)]
+        self._leases.drop(ended.id for ended in batch if isinstance(ended, Settled) and self._is_held(ended))
         if outcomes:
             await self._settle(outcomes, operations.finish(outcomes))
         if again:

@@ -12,8 +12,8 @@ from uuid import UUID, uuid4
 from pgq_orm import operations
 from pgq_orm.errors import FailingListenerError, RegistrationError
 from pgq_orm.executors import AbstractEntrypointExecutor, EntrypointExecutorParameters
-from pgq_orm.models import Context, Job, Schedule
-from pgq_orm.operations import Ended, Notice, ScheduleRow
+from pgq_orm.models import Context, Job
+from pgq_orm.operations import Ended, Notice
 from pgq_orm.queues import declare_queue
 from pgq_orm.registry import Registry
 from pgq_orm.steps import carry_out_async
@@ -22,6 +22,7 @@ from pgq_orm.worker.allowance import IN_WORDS, Allowance, Ending
 from pgq_orm.worker.board import Board
 from pgq_orm.worker.fetcher import Fetcher
 from pgq_orm.worker.heartbeat import BEATS_PER_LEASE, Heartbeat
+from pgq_orm.worker.inquiries import Inquiries
 from pgq_orm.worker.leases import Leases
 from pgq_orm.worker.listener import WakeUps
 from pgq_orm.worker.pruner import Pruner
@@ -95,6 +96,7 @@ class Runner:
                     threads=threads,
                     shutdown=self._shutdown,
                     accepts_context=entrypoint.accepts_context,
+                    transactional=entrypoint.transactional,
                 )
             )
             for entrypoint in self._registry.entrypoints.values()
@@ -150,12 +152,14 @@ class _Life:
         self._deafened_by: Exception | None = None
         self._leases = Leases()
         lease_seconds = settings.heartbeat_timeout.total_seconds()
+        inquiries = Inquiries(store)
         self._board = Board(
             capacity=settings.max_concurrent_tasks,
             registry=registry,
             executors=executors,
             resources=resources,
-            find_schedule=self._find_schedule,
+            find_schedule=inquiries.find_schedule,
+            has_ended=inquiries.has_ended,
             record=self._record,
             on_free=self._slot_freed,
         )
@@ -397,29 +401,6 @@ class _Life:
         if self._settings.shutdown_on_listener_failure and not self._is_to_drain:
             self._deafened_by = error
             self._is_deaf.set()
-
-    async def _find_schedule(self, job: Job) -> Schedule:
-        for row in await self._read_schedules(job):
-            if row.id == job.schedule_id:
-                return Schedule(
-                    row.id, row.entrypoint, row.expression, row.timezone, row.next_run, row.last_run
-                )
-        # deleted since it fired: its handler expects a schedule all the same
-        return Schedule(job.schedule_id or 0, job.entrypoint, "", "UTC", job.execute_after, job.execute_after)
-
-    async def _read_schedules(self, job: Job) -> list[ScheduleRow]:
-        """Reads them however long it takes: a database that is away must not fail the job."""
-        failures = 0
-        while True:
-            try:
-                return await self._store.run(operations.read_schedules([job.entrypoint]))
-            except Exception as error:
-                failures += 1
-                delay = AFTER_FAILURE.delay_seconds(failures)
-                logger.warning(
-                    "Cannot read the schedule of job %d, next try in %.1f s: %r", job.id, delay, error
-                )
-                await asyncio.sleep(delay)
 
 
 async def _close(executors: Iterable[AbstractEntrypointExecutor]) -> None:

@@ -1,6 +1,5 @@
 """Rescuing: the jobs of dead workers run again, but not for ever; those of living ones are left alone."""
 
-import asyncio
 from uuid import UUID, uuid4
 
 import psycopg
@@ -139,13 +138,22 @@ async def test_a_job_that_a_living_worker_has_picked_meanwhile_is_left_alone(
     job_id, other = tables.add_picked_job(dead_id), tables.add_picked_job(dead_id)
     # another rescuer gave it back, and it was picked, in one step
     rival.execute("UPDATE pgq_job SET lease = lease + 2, worker_id = %s WHERE id = %s", [living_id, job_id])
-    async with asyncio.TaskGroup() as tasks:
-        rescuing = tasks.create_task(rescue(binding))
-        await aeventually(tables.is_somebody_waiting)
-        rival.commit()
-    assert rescuing.result() == [Rescued(other, is_queued=True)]
+    assert await rescue(binding) == [Rescued(other, is_queued=True)]
+    rival.commit()
+    assert await rescue(binding) == []
     assert (tables.job(job_id).status, tables.job(job_id).worker_id) == ("picked", living_id)
     assert [log.job_id for log in tables.logs()] == [other]
+
+
+async def test_a_job_that_a_dead_workers_transaction_still_holds_keeps_no_other_from_being_rescued(
+    binding: Binding, tables: Tables, dead_id: UUID, rival: psycopg.Connection
+) -> None:
+    job_id, other = tables.add_picked_job(dead_id), tables.add_picked_job(dead_id)
+    finish = operations.finish([operations.Outcome(job_id, 1, "successful", 0.0, 0.1)])
+    rival.execute(finish.statement.pyformat.encode(), finish.params)
+    assert await rescue(binding) == [Rescued(other, is_queued=True)]
+    rival.rollback()
+    assert await rescue(binding) == [Rescued(job_id, is_queued=True)]
 
 
 async def test_a_worker_that_is_just_beating_is_not_dead(

@@ -157,6 +157,7 @@ def test_upkeep_touches_the_jobs_it_is_about_and_no_others(
 KEYS = [f"key-{number}" for number in range(1, 51)]
 BY_APPLICATIONS: dict[str, Callable[[], Operation[Any]]] = {
     "cancel": OPERATIONS["cancel"],
+    "finish": lambda: operations.finish([Outcome(*HELD[0], "successful", 0.0, 0.1)]),
     "skip": lambda: operations.enqueue("mail", dedupe_key=KEYS, on_conflict="skip").inserts[0],
     "update": lambda: operations.enqueue("mail", dedupe_key=KEYS, on_conflict="update").inserts[0],
 }
