@@ -19,7 +19,9 @@ COLUMNS = {
     "enqueued_singly_wal_bytes": "WAL B\nenqueue",
     "drain_wal_bytes": "WAL B\ndrain",
     "enqueued_singly_client_us": "single\nclient µs",
+    "enqueued_singly_server_us": "single\nserver µs",
     "enqueued_in_bulk_client_us": "bulk\nclient µs",
+    "enqueued_in_bulk_server_us": "bulk\nserver µs",
     "drain_worker_us": "worker\nµs",
     "drain_server_us": "server\nµs",
     "drain_peak_mb": "peak\nMB",
@@ -36,7 +38,7 @@ COLUMNS = {
 
 def show(figures: Figures, console: Console) -> None:
     """Prints what was measured, what that means for the targets, and who is marked."""
-    for some in _in_parts(list(COLUMNS), 10):
+    for some in _in_parts(list(COLUMNS), 11):
         table = _figures_table(figures, some)
         if table.row_count:
             console.print(table)

@@ -30,6 +30,10 @@ LONGEST_DELAY = timedelta(days=366 * 100)
 YEARS = range(1900, 9001)
 """Drivers cannot read every instant that PostgreSQL stores, and a job that cannot be read would block its queue."""
 
+_REPETITIVE = frozenset(("entrypoint", "priority", "execute_after", "queue", "max_attempts"))
+"""Columns in which a thousand jobs have a few different values: each is checked once."""
+_PLAIN_PAYLOADS = frozenset((bytes, type(None)))
+
 _JSON_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 
@@ -63,8 +67,10 @@ class Enqueue:
 
     def withdrawal(self, added: Sequence[Added]) -> Operation[None] | None:
         """What takes the new rows back if some job is missing and none may be: all or nothing."""
+        if self.on_conflict == "skip" or len(added) == len(self.dedupe_keys):
+            return None
         new = [row.id for row in added if row.is_new]
-        if self.on_conflict == "skip" or not new or len(added) == len(self.dedupe_keys):
+        if not new:
             return None
         return Operation(statement("withdraw"), {"ids": new}, _nothing)
 
@@ -73,6 +79,8 @@ class Enqueue:
 
         Raises DuplicateJobError when a job is missing that may not be.
         """
+        if not any(self.dedupe_keys):
+            return [row.id for row in added]
         ids_by_key = {row.dedupe_key: row.id for row in added if row.dedupe_key is not None}
         ids_without_key = iter([row.id for row in added if row.dedupe_key is None])
         answer: list[int | None] = [
@@ -141,40 +149,86 @@ def enqueue(
     }
     count = _count(columns)
     values = {
-        name: _checked(name, value if _is_list(value) else [value] * count) for name, value in columns.items()
+        name: _checked(name, value) if _is_list(value) else _CHECKS[name](name, value)
+        for name, value in columns.items()
     }
-    keys = values["dedupe_key"]
-    inserting, claimed = statement("enqueue"), {}
-    if on_conflict == "update":
-        _refuse_repeated(keys)
-        inserting = statement("enqueue_update")
-        claimed = {"claimed_keys": [key for key in keys if key is not None]}
-    return Enqueue(
-        inserts=tuple(
-            Operation(
-                inserting, _enqueue_params(values, slice(start, start + ENQUEUE_BATCH)) | claimed, _added
-            )
-            for start in range(0, count, ENQUEUE_BATCH)
-        ),
-        dedupe_keys=tuple(keys),
-        on_conflict=on_conflict,
+    dedupe_keys = tuple(_each(values["dedupe_key"], count))
+    has_keys = any(key is not None for key in dedupe_keys)
+    if not has_keys and not any(map(_is_list, values.values())):
+        inserts: tuple[Operation[list[Added]], ...] = (
+            Operation(statement("enqueue_one"), _one_jobs_params(values), _added_without_key),
+        )
+    elif not has_keys:
+        inserts = _inserts("enqueue_keyless", values, count, {}, _added_without_key)
+    elif on_conflict == "update":
+        _refuse_repeated(dedupe_keys)
+        claimed = {"claimed_keys": [key for key in dedupe_keys if key is not None]}
+        inserts = _inserts("enqueue_update", values, count, claimed, _added)
+    else:
+        inserts = _inserts("enqueue", values, count, {}, _added)
+    return Enqueue(inserts, dedupe_keys, on_conflict)
+
+
+def _inserts(
+    name: str,
+    values: Mapping[str, Any],
+    count: int,
+    further: Mapping[str, Any],
+    read: Callable[[Sequence[Row]], list[Added]],
+) -> tuple[Operation[list[Added]], ...]:
+    return tuple(
+        Operation(
+            statement(name), {**_params(values, start, min(start + ENQUEUE_BATCH, count)), **further}, read
+        )
+        for start in range(0, count, ENQUEUE_BATCH)
     )
 
 
-def _enqueue_params(values: Mapping[str, list[Any]], batch: slice) -> dict[str, Any]:
-    times = values["execute_after"][batch]
+def _one_jobs_params(values: Mapping[str, Any]) -> dict[str, Any]:
+    time = values["execute_after"]
     return {
-        "queues": values["queue"][batch],
-        "entrypoints": values["entrypoint"][batch],
-        "priorities": values["priority"][batch],
+        "queue": values["queue"],
+        "entrypoint": values["entrypoint"],
+        "priority": values["priority"],
+        "execute_at": time if isinstance(time, datetime) else None,
+        "delay_seconds": time.total_seconds() if isinstance(time, timedelta) else 0.0,
+        "payload": values["payload"],
+        "arguments": values["arguments"],
+        "headers": values["headers"],
+        "max_attempts": values["max_attempts"],
+    }
+
+
+def _params(values: Mapping[str, Any], start: int, stop: int) -> dict[str, Any]:
+    # What is the same for all jobs is sent once, or not at all: drivers and server spend most of their time on arrays.
+
+    def given(name: str) -> list[Any]:
+        value = values[name]
+        return [] if value is None else _each(value, stop - start, start)
+
+    def shared(name: str) -> list[Any]:
+        value = values[name]
+        return value[start:stop] if _is_list(value) else [value]
+
+    times = given("execute_after")
+    return {
+        "queues": shared("queue"),
+        "entrypoints": shared("entrypoint"),
+        # in full, for it tells how many jobs there are
+        "priorities": _each(values["priority"], stop - start, start),
         "execute_ats": [time if isinstance(time, datetime) else None for time in times],
         "delays_seconds": [time.total_seconds() if isinstance(time, timedelta) else 0.0 for time in times],
-        "payloads": values["payload"][batch],
-        "arguments": values["arguments"][batch],
-        "headers": values["headers"][batch],
-        "dedupe_keys": values["dedupe_key"][batch],
-        "max_attempts": values["max_attempts"][batch],
+        "payloads": given("payload"),
+        "arguments": given("arguments"),
+        "headers": given("headers"),
+        "dedupe_keys": given("dedupe_key"),
+        "max_attempts": given("max_attempts"),
     }
+
+
+def _each(value: Any, count: int, start: int = 0) -> list[Any]:
+    """A value for each of `count` jobs: from a list that has one for each of all jobs, or the same for all."""
+    return value[start : start + count] if _is_list(value) else [value] * count
 
 
 def check(column: str, value: object) -> None:
@@ -198,7 +252,17 @@ def _count(columns: Mapping[str, Any]) -> int:
 
 def _checked(name: str, values: Sequence[Any]) -> list[Any]:
     check = _CHECKS[name]
-    return [check(name, value) for value in values]
+    if name == "payload" and set(map(type, values)) <= _PLAIN_PAYLOADS:
+        return list(values)
+    if name not in _REPETITIVE:
+        return [check(name, value) for value in values]
+    # By type as well: True equals 1, and is refused.
+    pairs = list(zip(map(type, values), values, strict=True))
+    try:
+        checked = {pair: check(name, pair[1]) for pair in dict.fromkeys(pairs)}
+    except TypeError:  # something unhashable, which the check refuses
+        return [check(name, value) for value in values]
+    return [checked[pair] for pair in pairs]
 
 
 def _checked_name(name: str, value: Any) -> str:
@@ -616,6 +680,10 @@ def _ids(rows: Sequence[Row]) -> set[int]:
 
 def _added(rows: Sequence[Row]) -> list[Added]:
     return [Added(*row) for row in rows]
+
+
+def _added_without_key(rows: Sequence[Row]) -> list[Added]:
+    return [Added(row[0], None) for row in rows]
 
 
 def _running_by_id(rows: Sequence[Row]) -> dict[int, bool]:

@@ -1,13 +1,15 @@
 -- Adds jobs. A job whose dedupe_key is in use is left out, without harm to the caller's transaction.
 -- Relative delays are added to the database's clock. Answers the rows added, in the order given.
+-- Only :priorities must have an element for each job. unnest pads the other arrays with NULL, which stands for the
+-- first element in :queues and :entrypoints.
 INSERT INTO pgq_job (
     queue, entrypoint, priority, execute_after, payload, arguments, headers, dedupe_key, max_attempts
 )
 SELECT
-    queue,
-    entrypoint,
+    COALESCE(queue, (CAST(:queues AS text[]))[1]),
+    COALESCE(entrypoint, (CAST(:entrypoints AS text[]))[1]),
     priority,
-    COALESCE(execute_at, now() + make_interval(secs => delay_seconds)),
+    COALESCE(execute_at, now() + make_interval(secs => COALESCE(delay_seconds, 0))),
     payload,
     CAST(arguments AS jsonb),
     CAST(headers AS jsonb),

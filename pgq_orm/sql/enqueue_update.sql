@@ -25,10 +25,10 @@ WITH running AS (
         queue, entrypoint, priority, execute_after, payload, arguments, headers, dedupe_key, max_attempts
     )
     SELECT
-        queue,
-        entrypoint,
+        COALESCE(queue, (CAST(:queues AS text[]))[1]),
+        COALESCE(entrypoint, (CAST(:entrypoints AS text[]))[1]),
         priority,
-        COALESCE(execute_at, now() + make_interval(secs => delay_seconds)),
+        COALESCE(execute_at, now() + make_interval(secs => COALESCE(delay_seconds, 0))),
         payload,
         CAST(arguments AS jsonb),
         CAST(headers AS jsonb),

