@@ -1,20 +1,90 @@
-"""The Django binding: enqueue in the caller's transaction, and declare handlers in `tasks` modules.
+"""The Django binding: enqueue in the caller's transaction, ask the queue, and declare handlers in `tasks` modules.
 
 Importing this package imports no model, so any module of a project may do it at any time.
 """
 
-from pgq_orm_django.queries import acancel, aenqueue, cancel, enqueue
+from pgq_orm.contexts import get_context
+from pgq_orm_django.administration import (
+    aactive_workers,
+    acancel,
+    aclear_queue,
+    aclear_queue_log,
+    active_workers,
+    adelete_schedule,
+    afetch_schedules,
+    ajob_status,
+    alist_failed_jobs,
+    alog_statistics,
+    apause_schedule,
+    aqueue_age,
+    aqueue_size,
+    arequeue_jobs,
+    aresult,
+    aresume_schedule,
+    arun_schedule_now,
+    cancel,
+    clear_queue,
+    clear_queue_log,
+    delete_schedule,
+    fetch_schedules,
+    job_status,
+    list_failed_jobs,
+    log_statistics,
+    pause_schedule,
+    queue_age,
+    queue_size,
+    requeue_jobs,
+    result,
+    resume_schedule,
+    run_schedule_now,
+)
+from pgq_orm_django.completion import CompletionWatcher, await_for, wait_for
+from pgq_orm_django.queries import aenqueue, enqueue
 from pgq_orm_django.registry import entrypoint, schedule
 from pgq_orm_django.typed_tasks import aenqueue_many, enqueue_many, task
 
 __all__ = [
+    "CompletionWatcher",
+    "aactive_workers",
     "acancel",
+    "aclear_queue",
+    "aclear_queue_log",
+    "active_workers",
+    "adelete_schedule",
     "aenqueue",
     "aenqueue_many",
+    "afetch_schedules",
+    "ajob_status",
+    "alist_failed_jobs",
+    "alog_statistics",
+    "apause_schedule",
+    "aqueue_age",
+    "aqueue_size",
+    "arequeue_jobs",
+    "aresult",
+    "aresume_schedule",
+    "arun_schedule_now",
+    "await_for",
     "cancel",
+    "clear_queue",
+    "clear_queue_log",
+    "delete_schedule",
     "enqueue",
     "enqueue_many",
     "entrypoint",
+    "fetch_schedules",
+    "get_context",
+    "job_status",
+    "list_failed_jobs",
+    "log_statistics",
+    "pause_schedule",
+    "queue_age",
+    "queue_size",
+    "requeue_jobs",
+    "result",
+    "resume_schedule",
+    "run_schedule_now",
     "schedule",
     "task",
+    "wait_for",
 ]

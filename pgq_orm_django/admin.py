@@ -1,7 +1,8 @@
 """Admin: what the queue holds and what became of it, to be read. Rows belong to the workers, and are never edited."""
 
 import json
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Sized
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from django.contrib import admin, messages
 from django.core.paginator import Paginator
@@ -10,9 +11,9 @@ from django.http import HttpRequest
 from django.utils.functional import cached_property
 from django.utils.html import format_html
 
-from pgq_orm_django import queries
+from pgq_orm.errors import RequeueRefusedError
 from pgq_orm_django.models import Job, Log, Schedule, Worker
-from pgq_orm_django.querysets import WorkerQuerySet
+from pgq_orm_django.querysets import JobQuerySet, LogQuerySet, ScheduleQuerySet, WorkerQuerySet
 from pgq_orm_django.registry import registry
 
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 else:
     RowPaginator = Paginator
     RowAdmin = admin.ModelAdmin
+
+
+RowsT = TypeVar("RowsT", bound="QuerySet[Any]")
 
 
 class BoundedPaginator(RowPaginator):
@@ -92,6 +96,10 @@ class ReadOnlyAdmin(RowAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
 
+    def has_operate_permission(self, request: HttpRequest) -> bool:
+        """Whether the user may tell the queue what to do: asks for `change_…`, though no row can be edited."""
+        return super().has_change_permission(request)
+
     def get_search_results(
         self, request: HttpRequest, queryset: "Rows", search_term: str
     ) -> tuple["Rows", bool]:
@@ -157,14 +165,10 @@ class JobAdmin(ReadOnlyAdmin):
     )
     actions = ("cancel",)
 
-    def has_operate_permission(self, request: HttpRequest) -> bool:
-        """Whether the user may tell the queue what to do: asks for `change_job`, though no row can be edited."""
-        return super(ReadOnlyAdmin, self).has_change_permission(request)
-
     @admin.action(description="Cancel selected jobs", permissions=["operate"])
     def cancel(self, request: HttpRequest, queryset: "Rows") -> None:
         """Ends jobs that wait, and asks running ones to stop."""
-        is_running = queries.cancel(list(queryset.values_list("pk", flat=True)), using=queryset.db)
+        is_running = _of(queryset, JobQuerySet).cancel()
         asked = sum(is_running.values())
         self.message_user(
             request,
@@ -208,6 +212,21 @@ class LogAdmin(ReadOnlyAdmin):
         ("Origin", {"fields": ("schedule_id", "workflow_id", "concurrency_key")}),
     )
 
+    actions = ("requeue",)
+
+    @admin.action(description="Run selected jobs again", permissions=["operate"])
+    def requeue(self, request: HttpRequest, queryset: "Rows") -> None:
+        """Enqueues jobs that have ended again; says which could not be, and why."""
+        logs = _of(queryset, LogQuerySet)
+        try:
+            requeued = logs.requeue()
+        except RequeueRefusedError as error:
+            requeued = logs.requeue(on_refused="skip")
+            for job_id, reason in sorted(error.refusals.items()):
+                self.message_user(request, f"Job {job_id} {reason}.", messages.WARNING)
+        if requeued:
+            self.message_user(request, f"{_counted(requeued, 'job')} enqueued again.", messages.SUCCESS)
+
     @admin.display(description="error")
     def short_error(self, log: Log) -> str:
         return (log.error or "")[:80]
@@ -227,6 +246,35 @@ class ScheduleAdmin(ReadOnlyAdmin):
         ("Times", {"fields": ("next_run", "last_run", "created", "updated")}),
         ("Jobs", {"fields": ("queue", "priority", *CONTENT)}),
     )
+
+    actions = ("pause", "resume", "run_now")
+
+    @admin.action(description="Pause selected schedules", permissions=["operate"])
+    def pause(self, request: HttpRequest, queryset: "Rows") -> None:
+        """Lets schedules rest until they are resumed."""
+        paused = _of(queryset, ScheduleQuerySet).pause()
+        self.message_user(request, f"{_counted(paused, 'schedule')} paused.", messages.SUCCESS)
+
+    @admin.action(description="Resume selected schedules", permissions=["operate"])
+    def resume(self, request: HttpRequest, queryset: "Rows") -> None:
+        """Lets schedules fire again."""
+        resumed = _of(queryset, ScheduleQuerySet).resume()
+        self.message_user(request, f"{_counted(resumed, 'schedule')} resumed.", messages.SUCCESS)
+
+    @admin.action(description="Run selected schedules now", permissions=["operate"])
+    def run_now(self, request: HttpRequest, queryset: "Rows") -> None:
+        """Enqueues the jobs of schedules beside their ticks."""
+        answer = _of(queryset, ScheduleQuerySet).run_now()
+        enqueued = [job_id for job_id in answer.values() if job_id is not None]
+        if enqueued:
+            self.message_user(request, f"{_counted(enqueued, 'job')} enqueued.", messages.SUCCESS)
+        if busy := len(answer) - len(enqueued):
+            self.message_user(
+                request,
+                f"{busy} left out: the job of a tick before is still to be done, and a schedule never overlaps with "
+                "itself.",
+                messages.WARNING,
+            )
 
 
 @admin.register(Worker)
@@ -273,6 +321,17 @@ class WorkerAdmin(ReadOnlyAdmin):
     @admin.display(description="entrypoints")
     def served_entrypoints(self, worker: Worker) -> str:
         return ", ".join(worker.entrypoints)
+
+
+def _of(rows: "Rows", kind: type[RowsT]) -> RowsT:
+    """The rows of a page, which are those of its model's own QuerySet."""
+    assert isinstance(rows, kind)
+    return rows
+
+
+def _counted(things: Sized, noun: str) -> str:
+    count = len(things)
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _text(payload: bytes | memoryview | None) -> str | None:

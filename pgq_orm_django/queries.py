@@ -1,24 +1,18 @@
-"""Queries: enqueue and cancel jobs in the caller's own transaction.
+"""Queries: enqueues jobs in the caller's own transaction.
 
 Everything runs on this thread's connection to the database, so a job that is enqueued inside `transaction.atomic()`
 exists exactly when that block commits.
 """
 
-from collections.abc import Awaitable, Callable, Iterable
-from functools import wraps
-from typing import Literal, ParamSpec, TypedDict, TypeVar, Unpack, overload
+from typing import Literal, TypedDict, Unpack, overload
 
-from asgiref.sync import sync_to_async
-
-from pgq_orm import enqueueing, operations
+from pgq_orm import enqueueing
 from pgq_orm.operations import EnqueueOptions, ExecuteAfter, JsonObject, Many, OnConflict
 from pgq_orm_django import conf
 from pgq_orm_django.databases import default_alias
 from pgq_orm_django.registry import require
-from pgq_orm_django.statements import carry_out, carry_out_whole, run
-
-P = ParamSpec("P")
-T = TypeVar("T")
+from pgq_orm_django.statements import carry_out, carry_out_whole
+from pgq_orm_django.twins import awaited
 
 
 class OneJobsOptions(TypedDict, total=False):
@@ -112,25 +106,4 @@ def enqueue(
     return job_ids[0] if is_one else job_ids
 
 
-def cancel(job_ids: int | Iterable[int], *, using: str | None = None) -> dict[int, bool]:
-    """Cancels jobs: one that waits ends at once, a running one is asked to stop.
-
-    Answers, for each job that was still to be done, whether it is running. Part of the caller's transaction.
-    """
-    wanted = [job_ids] if isinstance(job_ids, int) else list(job_ids)
-    return run(operations.cancel(wanted), using or default_alias())
-
-
-def _in_async(function: Callable[P, T]) -> Callable[P, Awaitable[T]]:
-    """The same to be awaited, in the thread, and so on the connection, that the ORM's own async methods use."""
-
-    @wraps(function)
-    async def call(*args: P.args, **kwargs: P.kwargs) -> T:
-        return await sync_to_async(function, thread_sensitive=True)(*args, **kwargs)
-
-    call.__name__ = call.__qualname__ = f"a{function.__name__}"
-    return call
-
-
-aenqueue = _in_async(enqueue)
-acancel = _in_async(cancel)
+aenqueue = awaited(enqueue)

@@ -1,17 +1,42 @@
 """The questions one asks of the tables, as QuerySet verbs. Instants are compared with the database's clock."""
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from asgiref.sync import sync_to_async
+from django.db import router
 from django.db.models import BooleanField, DurationField, ExpressionWrapper, F, Q, QuerySet, Value
 from django.db.models.functions import Now
 
+from pgq_orm.administration import OnRefused
 from pgq_orm.statuses import JobStatus, LogStatus
+from pgq_orm_django import administration
 from pgq_orm_django.fields import TransactionNow
+from pgq_orm_django.twins import awaited
 
 if TYPE_CHECKING:
     from pgq_orm_django.models import Job, Log, Queue, Schedule, Worker  # noqa: F401 - named in strings below
+
+VerbT = TypeVar("VerbT", bound=Callable[..., Any])
+
+
+def verb(method: VerbT) -> VerbT:
+    """Marks what changes rows: not for managers, which stand for all rows, and not for templates."""
+    marked: Any = method
+    marked.queryset_only = marked.alters_data = True
+    return method
+
+
+def writer(rows: Any) -> str:
+    """The alias of the database where the rows of a QuerySet are changed, as its own delete() finds it."""
+    alias: str = rows._db or router.db_for_write(rows.model, **rows._hints)
+    return alias
+
+
+def chosen(rows: QuerySet[Any], column: str) -> list[int]:
+    """That column of these rows, read where they are changed."""
+    return list(rows.using(writer(rows)).values_list(column, flat=True))
 
 
 class JobQuerySet(QuerySet["Job"]):
@@ -49,6 +74,13 @@ class JobQuerySet(QuerySet["Job"]):
         """Ordered as workers pick them: highest priority first, then first come."""
         return self.order_by("-priority", "id")
 
+    @verb
+    def cancel(self) -> dict[int, bool]:
+        """Cancels them, as `pgq_orm_django.cancel` does; answers, for each, whether it is running."""
+        return administration.cancel(chosen(self, "pk"), using=writer(self))
+
+    acancel = awaited(cancel)
+
 
 class LogQuerySet(QuerySet["Log"]):
     """Attempts that have ended."""
@@ -68,6 +100,14 @@ class LogQuerySet(QuerySet["Log"]):
     def retried(self) -> Self:
         """Those after which the job was tried again."""
         return self.filter(retried=True)
+
+    @verb
+    def requeue(self, *, on_refused: OnRefused = "raise") -> dict[int, int]:
+        """Enqueues their jobs again, as `pgq_orm_django.requeue_jobs` does; answers the new id of each old one."""
+        job_ids = chosen(self, "job_id")
+        return administration.requeue_jobs(job_ids, on_refused=on_refused, using=writer(self))
+
+    arequeue = awaited(requeue)
 
     def final(self) -> Self:
         """Those that were their job's last: one for each job that is done."""
@@ -96,6 +136,26 @@ class ScheduleQuerySet(QuerySet["Schedule"]):
     def due(self) -> Self:
         """Those whose next tick has come."""
         return self.filter(next_run__lte=Now())
+
+    @verb
+    def pause(self) -> list[int]:
+        """Lets them rest until they are resumed; answers their ids."""
+        return administration.pause_schedule(chosen(self, "pk"), using=writer(self))
+
+    @verb
+    def resume(self) -> list[int]:
+        """Lets them fire again, within a minute; answers their ids."""
+        return administration.resume_schedule(chosen(self, "pk"), using=writer(self))
+
+    @verb
+    def run_now(self) -> dict[int, int | None]:
+        """Enqueues their jobs beside their ticks; answers the job's id by schedule.
+
+        None where the job of a tick before is still to be done.
+        """
+        return administration.run_schedule_now(chosen(self, "pk"), using=writer(self))
+
+    apause, aresume, arun_now = awaited(pause), awaited(resume), awaited(run_now)
 
     def for_entrypoint(self, *entrypoints: str) -> Self:
         """Those of one entrypoint, or of several."""

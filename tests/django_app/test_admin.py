@@ -1,5 +1,6 @@
 """Admin: pages to read, and one action that asks for a permission."""
 
+import html
 import re
 from collections.abc import Callable
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import Permission, User
 from django.db import connection
+from django.db.models import Model
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
@@ -149,3 +151,69 @@ def test_staff_that_may_change_jobs_cancels_them(log_in: Callable[..., Client]) 
     assert set(Job.objects.all()) == {running, spared}
     assert Job.objects.get(pk=running.pk).cancel_requested
     assert Log.objects.canceled().get().job_id == waiting.pk
+
+
+@pytest.fixture
+def run(log_in: Callable[..., Client]) -> Callable[..., str]:
+    """Runs an action on rows as staff with these permissions; gives the page that follows."""
+
+    def run(action: str, *rows: Model, permissions: tuple[str, ...]) -> str:
+        model = type(rows[0])._meta.model_name
+        chosen = {"action": action, "index": "0", "_selected_action": [row.pk for row in rows]}
+        answer = log_in(*permissions).post(f"{ADMIN}/{model}/", chosen, follow=True)
+        return html.unescape(answer.content.decode())
+
+    return run
+
+
+def a_failure(job_id: int, **columns: Any) -> Log:
+    return a_log(job_id=job_id, status="exception", payload=b"content", **columns)
+
+
+def test_staff_that_may_change_the_log_runs_jobs_again(run: Callable[..., str]) -> None:
+    page = run("requeue", a_failure(1), a_failure(2), permissions=("view_log", "change_log"))
+    assert "2 jobs enqueued again." in page
+    assert [bytes(job.payload or b"") for job in Job.objects.all()] == [b"content"] * 2
+
+
+def test_what_cannot_run_again_is_told_apart(run: Callable[..., str]) -> None:
+    retried = a_failure(Job.objects.create(id=2000, entrypoint="mail").pk, retried=True)
+    page = run("requeue", retried, a_failure(3), permissions=("view_log", "change_log"))
+    assert "1 job enqueued again." in page
+    assert "Job 2000 is still to be done." in page
+
+
+def test_staff_that_may_change_schedules_pauses_resumes_and_runs_them(
+    log_in: Callable[..., Client], run: Callable[..., str]
+) -> None:
+    schedule = a_schedule()
+    client = log_in("view_schedule", "change_schedule")
+
+    def act(action: str) -> str:
+        chosen = {"action": action, "index": "0", "_selected_action": [schedule.pk]}
+        answer = client.post(f"{ADMIN}/schedule/", chosen, follow=True)
+        schedule.refresh_from_db()
+        return html.unescape(answer.content.decode())
+
+    assert "1 schedule paused." in act("pause")
+    assert schedule.paused
+    assert "1 schedule resumed." in act("resume")
+    assert not schedule.paused
+    assert "1 job enqueued." in act("run_now")
+    assert Job.objects.get().schedule_id == schedule.pk
+    assert "1 left out: the job of a tick before is still to be done" in act("run_now")
+
+
+@pytest.mark.parametrize("action", ["pause", "resume", "run_now"])
+def test_staff_that_may_only_look_at_schedules_changes_none(run: Callable[..., str], action: str) -> None:
+    schedule = a_schedule(paused=action == "resume")
+    page = run(action, schedule, permissions=("view_schedule", "change_job", "change_log"))
+    assert "selected schedules" not in page
+    assert Schedule.objects.get().paused == schedule.paused
+    assert not Job.objects.exists()
+
+
+def test_staff_that_may_only_look_at_the_log_runs_nothing_again(run: Callable[..., str]) -> None:
+    page = run("requeue", a_failure(1), permissions=("view_log", "change_job", "add_job"))
+    assert "Run selected jobs again" not in page
+    assert not Job.objects.exists()

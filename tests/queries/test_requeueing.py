@@ -129,7 +129,7 @@ async def test_a_dedupe_key_stays_and_holds(asker: Asker, workshop: Workshop) ->
 
 
 async def test_one_refusal_keeps_them_all_from_being_requeued(asker: Asker, workshop: Workshop) -> None:
-    (mine,) = await asker.ask("enqueue", "mine")
+    (mine,) = await asker.ask("enqueue", "mail")
     failed, queued = workshop.fail(workshop.add("mail")), workshop.add("letter")
     with pytest.raises(RequeueRefusedError) as caught:
         await asker.ask("requeue_jobs", [failed, queued, NOBODYS_ID])
