@@ -51,7 +51,7 @@ class ConnectionScopes:
             clean_connections()
             self._kept[get_ident()] = connections.all(initialized_only=True)
 
-    def check_transactional(self, wanted: Mapping[str, object]) -> None:
+    def check_transactional(self, wanted: Mapping[str, object], *, is_async: bool) -> None:
         check_transactional(self._using)
 
     @asynccontextmanager

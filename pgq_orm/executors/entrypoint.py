@@ -39,7 +39,12 @@ class EntrypointExecutor(AbstractEntrypointExecutor):
         )
         self._is_async = is_async(self._handler)
         self._transactions = (
-            require_transactional(self.parameters.scopes, self._signature, self.parameters.entrypoint)
+            require_transactional(
+                self.parameters.scopes,
+                self._signature,
+                self.parameters.entrypoint,
+                is_async=self._is_async,
+            )
             if self.parameters.transactional
             else None
         )

@@ -43,18 +43,21 @@ class EngineScopes:
         return True
 
     def in_loop(self, wanted: Mapping[str, object]) -> AbstractAsyncContextManager[Mapping[str, Any]] | None:
+        _require_usable(wanted, is_async=True)
         return self._async_sessions(wanted) if wanted else None
 
     def in_thread(self, wanted: Mapping[str, object]) -> AbstractContextManager[Mapping[str, Any]] | None:
+        _require_usable(wanted, is_async=False)
         return self._sessions(wanted) if wanted else None
 
-    def check_transactional(self, wanted: Mapping[str, object]) -> None:
+    def check_transactional(self, wanted: Mapping[str, object], *, is_async: bool) -> None:
         if len(wanted) != 1:
             found = f"it has {len(wanted)}: {', '.join(wanted)}" if wanted else "it has none"
             raise RegistrationError(
                 "such a handler needs exactly one parameter that is annotated as an AsyncSession or a Session, in "
                 f"whose transaction its job ends; {found}"
             )
+        _require_usable(wanted, is_async=is_async)
 
     @asynccontextmanager
     async def transaction_in_loop(self, wanted: Mapping[str, Any]) -> AsyncIterator[AsyncTransaction]:
@@ -97,3 +100,16 @@ class EngineScopes:
         if self._factory is not None and issubclass(self._factory.class_, kind):
             return self._factory()
         return kind(self._engine, **options)
+
+
+def _require_usable(wanted: Mapping[str, Any], *, is_async: bool) -> None:
+    for name, kind in wanted.items():
+        if issubclass(kind, AsyncSession) != is_async:
+            raise RegistrationError(
+                f"the parameter {name!r} does not go with its handler: "
+                + (
+                    "a Session would block the event loop: make it a plain `def`, which is run in a thread"
+                    if is_async
+                    else "a plain function cannot await an AsyncSession: make it `async def`"
+                )
+            )

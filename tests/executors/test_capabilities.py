@@ -25,7 +25,9 @@ from tests.executors.jobs import DRAIN, Queue, Runs
 def test_each_executor_says_what_it_can() -> None:
     everything = Capabilities(time_limit=True, memory_limit=True, cancellation=True)
     assert ProcessExecutor.capabilities == SubprocessExecutor.capabilities == everything
-    assert EntrypointExecutor.capabilities == Capabilities(time_limit=True, cancellation=True)
+    assert EntrypointExecutor.capabilities == Capabilities(
+        time_limit=True, cancellation=True, transactional=True
+    )
     assert SubInterpreterExecutor.capabilities == Capabilities()
 
 
