@@ -158,6 +158,7 @@ class QueueManager(Application):
         self.entrypoint = self.registry.entrypoint
         self.task = self.registry.task
         self.queue = self.registry.queue
+        self.allow_functions = self.registry.allow_functions
 
     def _served(self) -> Registry:
         return self.registry.without_schedules()
@@ -184,6 +185,7 @@ class PgQueuer(Application):
         self.task = self.registry.task
         self.schedule = self.registry.schedule
         self.queue = self.registry.queue
+        self.allow_functions = self.registry.allow_functions
         self.qm = QueueManager(self)
         """The half without schedules, which shares everything with this one."""
         self.sm = SchedulerManager(self)

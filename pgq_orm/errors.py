@@ -142,6 +142,18 @@ class UnknownQueueError(PgqError, LookupError):
         )
 
 
+class FunctionNotAllowedError(PgqError):
+    """A job names a function that this worker does not let itself be told to call."""
+
+    def __init__(self, func: str, reason: str) -> None:
+        self.func = func
+        super().__init__(f"function {func!r} is not allowed: {reason}")
+
+
+class UpdateRefusedError(PgqError, ValueError):
+    """An executor said of a job what it may not say, or no longer. Nothing is kept of it."""
+
+
 class RegistrationError(PgqError, ValueError):
     """An entrypoint or a schedule was declared in a way that cannot work."""
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Coroutine
 from functools import wraps
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar, overload
 
-from pgq_orm import administration, enqueueing, queues
+from pgq_orm import administration, enqueueing, functions, queues
 from pgq_orm.enqueueing import AwaitedEnqueue, CalledEnqueue
 from pgq_orm.steps import Steps
 
@@ -78,6 +78,8 @@ class Administration:
 
     enqueue = EnqueueMethod()
     """Adds one job, or many; answers their ids."""
+    push = Method(functions.push)
+    """Enqueues calls of functions by their importable paths; answers their ids."""
     mark_job_as_cancelled = Method(administration.mark_job_as_cancelled)
     """Cancels jobs: one that waits ends at once, a running one is asked to stop."""
     requeue_jobs = Method(administration.requeue_jobs)

@@ -49,4 +49,12 @@ class InvalidArgumentsError(HandlerVerdict):
     """A job's arguments are not what its task takes: it ends as `exception`, for trying again cannot help."""
 
 
+class Fail(HandlerVerdict):
+    """The job has failed for good, however many attempts are left. `reason` is an exception, or words."""
+
+    def __init__(self, reason: BaseException | str) -> None:
+        super().__init__(reason)
+        self.error = reason if isinstance(reason, BaseException) else self
+
+
 Retry = RetryRequested

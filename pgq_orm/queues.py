@@ -1,13 +1,16 @@
 """Queues: what is said of a queue in code, and what is said of it in the database, where it may change at run time."""
 
+import functools
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum
-from typing import Any, Final, Literal, TypeAlias, TypeVar
+from typing import Final, Literal, TypeAlias, TypeVar
 
 from pgq_orm import operations
 from pgq_orm.errors import InvalidJobError, InvalidQueueError, UnknownQueueError
+from pgq_orm.executors import Executor, ExecutorFactory
+from pgq_orm.executors.push import PushQueue
 from pgq_orm.operations import Operation, Row
 from pgq_orm.reports import QueueState
 from pgq_orm.sql import statement
@@ -19,6 +22,9 @@ Names: TypeAlias = str | Iterable[str]
 ResumeAt: TypeAlias = timedelta | datetime | None
 Window: TypeAlias = timedelta | float
 """A timedelta, or seconds."""
+
+QueueExecutor: TypeAlias = ExecutorFactory | Callable[[PushQueue], Executor]
+"""What makes the executor of a queue: an executor factory as entrypoints have one, or a subclass of `Executor`."""
 
 MOST_NAMES = 10_000
 """How many queues one call may be about."""
@@ -49,7 +55,7 @@ class Queue:
     name: str
     concurrency: int | None = None
     """How many of its jobs run at a time in each worker process; None for as many as the worker has slots."""
-    executor: Callable[[Any], object] | None = None
+    executor: QueueExecutor | None = field(default=None, compare=False)
     """What processes all of its jobs, in place of the executors of their entrypoints: an `Executor` with a `push`, or
     an executor factory. Belongs to the code: it is not stored."""
     rate_limit: int | None = None
@@ -66,6 +72,10 @@ class Queue:
                 f"executor of queue {self.name!r} must be an executor class or a function that makes an executor, "
                 f"not {self.executor!r}"
             )
+
+    def says_the_same_as(self, other: "Queue") -> bool:
+        """Whether both may stand for one declaration, in a module that was imported twice."""
+        return self == other and _name_of(self.executor) == _name_of(other.executor)
 
 
 # Steps
@@ -162,6 +172,12 @@ def read_queues(names: Sequence[str] | None) -> Operation[list[QueueState]]:
 
 
 # Parameters
+
+
+def _name_of(executor: QueueExecutor | None) -> str:
+    while isinstance(executor, functools.partial):
+        executor = executor.func
+    return getattr(executor, "__qualname__", repr(executor))
 
 
 def _names(given: Names) -> list[str]:

@@ -5,10 +5,11 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Literal, ParamSpec, TypeAlias, TypedDict, TypeVar, Unpack, overload
 
-from pgq_orm import cron
+from pgq_orm import cron, functions
 from pgq_orm.errors import RegistrationError, UnknownEntrypointError
 from pgq_orm.executors import EntrypointExecutor, ExecutorFactory
 from pgq_orm.executors.abstract import check_factory
+from pgq_orm.executors.functions import CallsFunctions, FunctionExecutor
 from pgq_orm.executors.ticks import (
     ScheduleExecutorFactory,
     Ticking,
@@ -16,6 +17,7 @@ from pgq_orm.executors.ticks import (
     refuse_for_jobs,
     with_ticks,
 )
+from pgq_orm.functions import AllowedModules
 from pgq_orm.handlers import Handler
 from pgq_orm.operations import DEFAULT_QUEUE, NAME_LENGTH
 from pgq_orm.queues import Queue
@@ -94,6 +96,8 @@ class Registry:
         self.schedules: dict[tuple[str, str], ScheduleEntry] = {}
         self._scheduled_only: set[str] = set()  # entrypoints that exist for their schedules alone
         self.queues: dict[str, Queue] = {}
+        self.functions = AllowedModules()
+        """Those whose functions jobs may name."""
 
     def entrypoint(
         self,
@@ -253,6 +257,7 @@ class Registry:
             self._scheduled_only |= other._scheduled_only
             for queue in other.queues.values():
                 self.queue(queue)
+            self._allow(other.functions)
 
     def queue(self, queue: Queue) -> Queue:
         """Declares a queue, which workers then serve unless they are told which ones to serve.
@@ -262,11 +267,31 @@ class Registry:
         """
         if not isinstance(queue, Queue):
             raise RegistrationError(f"expected a Queue, not {queue!r}: from pgq_orm.queues import Queue")
-        if self.queues.setdefault(queue.name, queue) != queue:
-            raise RegistrationError(
-                f"queue {queue.name!r} is declared twice, as {self.queues[queue.name]} and as {queue}"
-            )
-        return queue
+        known = self.queues.setdefault(queue.name, queue)
+        if not known.says_the_same_as(queue):
+            raise RegistrationError(f"queue {queue.name!r} is declared twice, as {known} and as {queue}")
+        return known
+
+    def allow_functions(
+        self,
+        *modules: str,
+        executor_factory: ExecutorFactory = EntrypointExecutor,
+        **options: Unpack[HandlerOptions],
+    ) -> None:
+        """Lets jobs name functions of these modules, `shop.jobs`, or of all modules below one, `shop.jobs.*`.
+
+        Such a job is enqueued by `push`. Its function is called with the job's keyword arguments: an `async def` on the
+        worker's loop, another in a thread, or by `executor_factory`, a ProcessExecutor for example. Only functions that
+        are defined in the modules are called, and no other module is imported because a job says so. Calling this
+        again adds modules; the executor and the options of the last call hold for all of them.
+        Raises RegistrationError.
+        """
+        allowed = AllowedModules(modules)
+        check_factory(executor_factory, functions.call, time_limit=options.get("timeout"))
+        FunctionExecutor.check(functions.call, {"transactional": options.get("transactional") or None})
+        factory = CallsFunctions(allowed, executor_factory)
+        self.entrypoint(functions.ENTRYPOINT, executor_factory=factory, **options)(functions.call)
+        self._allow(allowed)
 
     def queues_to_serve(self) -> tuple[str, ...]:
         """The queues of a worker that is not told which ones: the default queue, and those that are declared."""
@@ -290,6 +315,7 @@ class Registry:
             if name not in self._scheduled_only
         }
         part.queues = self.queues
+        part.functions = self.functions
         return part
 
     def only_schedules(self) -> "Registry":
@@ -315,6 +341,13 @@ class Registry:
                 f"{known.name!r} is registered already, with other options than {', '.join(sorted(options))} here: "
                 "say them once, where the handler is registered first"
             )
+
+    def _allow(self, modules: AllowedModules) -> None:
+        self.functions |= modules
+        known = self.entrypoints.get(functions.ENTRYPOINT)
+        if known is not None and isinstance(known.executor_factory, CallsFunctions):
+            factory = CallsFunctions(self.functions, known.executor_factory.inner)
+            self.entrypoints[known.name] = replace(known, executor_factory=factory)
 
     def _add(self, entrypoint: Entrypoint) -> None:
         taken = self.entrypoints.get(entrypoint.name)

@@ -10,8 +10,10 @@ from pgq_orm.executors.capabilities import Capabilities
 from pgq_orm.executors.command import SubprocessExecutor
 from pgq_orm.executors.database_retry import DatabaseRetryEntrypointExecutor
 from pgq_orm.executors.entrypoint import EntrypointExecutor
+from pgq_orm.executors.instances import JobInstance
 from pgq_orm.executors.interpreter import SubInterpreterExecutor
 from pgq_orm.executors.process import ProcessExecutor
+from pgq_orm.executors.push import Executor
 from pgq_orm.executors.threads import HandlerExited
 from pgq_orm.executors.ticks import (
     AbstractScheduleExecutor,
@@ -27,8 +29,10 @@ __all__ = [
     "DatabaseRetryEntrypointExecutor",
     "EntrypointExecutor",
     "EntrypointExecutorParameters",
+    "Executor",
     "ExecutorFactory",
     "HandlerExited",
+    "JobInstance",
     "ProcessExecutor",
     "RetryWithBackoffEntrypointExecutor",
     "ScheduleExecutor",

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -85,7 +85,7 @@ class Board:
         *,
         capacity: int,
         registry: Registry,
-        executors: Mapping[str, AbstractEntrypointExecutor],
+        executor_of: Callable[[Job], AbstractEntrypointExecutor],
         resources: MutableMapping[Any, Any],
         find_schedule: Callable[[Job], Awaitable[Schedule | None]],
         has_ended: Callable[[Lease], Awaitable[bool]],
@@ -94,7 +94,7 @@ class Board:
     ) -> None:
         self.capacity = capacity
         self._registry = registry
-        self._executors = executors
+        self._executor_of = executor_of
         self._resources = resources
         self._find_schedule = find_schedule
         self._has_ended = has_ended
@@ -197,7 +197,7 @@ class Board:
             schedule = await self._find_schedule(job) if job.schedule_id is not None else None
             attempt.context = self._context(attempt, entrypoint, schedule, started - attempt.picked)
             contexts.enter(attempt.context)
-            ending = Returned(await self._executors[job.entrypoint].execute(job, attempt.context))
+            ending = Returned(await self._executor_of(job).execute(job, attempt.context))
         except BaseException as error:
             # of any kind: SystemExit in a handler is its outcome, not the end of the worker
             if _is_loop_ending(error, attempt):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pgq_orm.errors import in_one_line
 from pgq_orm.models import Job
 from pgq_orm.operations import LONGEST_DELAY, Ended, FailedAttempt, Outcome, Release, Settled, dump_json
-from pgq_orm.outcomes import Cancel, HandlerVerdict, RetryRequested, Snooze
+from pgq_orm.outcomes import Cancel, Fail, HandlerVerdict, RetryRequested, Snooze
 from pgq_orm.registry import Entrypoint
 from pgq_orm.statuses import LogStatus
 
@@ -83,6 +83,8 @@ def _obeyed(job: Job, entrypoint: Entrypoint, verdict: HandlerVerdict, timing: T
             return Release(job.id, job.lease, _within_limits(delay.total_seconds()))
         case Cancel(reason=reason):
             return _ended(job, LogStatus.CANCELED, timing, error=_clean(reason))
+        case Fail(error=error):
+            return _failed(job, error, timing)
         case RetryRequested(delay=delay):
             failures = job.attempts + 1
             if entrypoint.retries.grants_request(failures=failures, max_attempts=job.max_attempts):

@@ -4,14 +4,13 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import UUID, uuid4
 
 from pgq_orm import operations
 from pgq_orm.errors import FailingListenerError, RegistrationError
-from pgq_orm.executors import AbstractEntrypointExecutor, EntrypointExecutorParameters
 from pgq_orm.models import Context, Job
 from pgq_orm.operations import Ended, Notice
 from pgq_orm.queues import declare_queue
@@ -20,6 +19,7 @@ from pgq_orm.steps import carry_out_async
 from pgq_orm.store import Store, require_schema
 from pgq_orm.worker.allowance import IN_WORDS, Allowance, Ending
 from pgq_orm.worker.board import Board
+from pgq_orm.worker.crew import Crew
 from pgq_orm.worker.fetcher import Fetcher
 from pgq_orm.worker.heartbeat import BEATS_PER_LEASE, Heartbeat
 from pgq_orm.worker.inquiries import Inquiries
@@ -87,20 +87,7 @@ class Runner:
     async def run(self) -> None:
         """Works until `shutdown` is set, or the queue is drained. Raises what makes it impossible to start."""
         threads = ThreadPoolExecutor(self._settings.max_concurrent_tasks, thread_name_prefix="pgq-handler")
-        executors = {
-            entrypoint.name: entrypoint.executor_factory(
-                EntrypointExecutorParameters(
-                    entrypoint=entrypoint.name,
-                    func=entrypoint.handler,
-                    scopes=self._store.scopes,
-                    threads=threads,
-                    shutdown=self._shutdown,
-                    accepts_context=entrypoint.accepts_context,
-                    transactional=entrypoint.transactional,
-                )
-            )
-            for entrypoint in self._registry.entrypoints.values()
-        }
+        crew = Crew(self._registry, self._settings.queues, self._store.scopes, threads, self._shutdown)
         allowance = Allowance(self._settings.max_jobs, self._settings.max_time)
         allowance.start()
         try:
@@ -111,7 +98,7 @@ class Runner:
                     self._registry,
                     self._settings,
                     self._resources,
-                    executors,
+                    crew,
                     allowance,
                     is_first=is_first,
                 )
@@ -119,7 +106,7 @@ class Runner:
                 is_first = False
         finally:
             allowance.stop()
-            await _close(executors.values())
+            await crew.close()
             # not waited for: a thread that cannot be interrupted has lost its lease already
             threads.shutdown(wait=False, cancel_futures=True)
 
@@ -133,7 +120,7 @@ class _Life:
         registry: Registry,
         settings: WorkerSettings,
         resources: MutableMapping[Any, Any],
-        executors: Mapping[str, AbstractEntrypointExecutor],
+        crew: Crew,
         allowance: Allowance,
         *,
         is_first: bool,
@@ -156,7 +143,7 @@ class _Life:
         self._board = Board(
             capacity=settings.max_concurrent_tasks,
             registry=registry,
-            executors=executors,
+            executor_of=crew.executor_of,
             resources=resources,
             find_schedule=inquiries.find_schedule,
             has_ended=inquiries.has_ended,
@@ -401,13 +388,6 @@ class _Life:
         if self._settings.shutdown_on_listener_failure and not self._is_to_drain:
             self._deafened_by = error
             self._is_deaf.set()
-
-
-async def _close(executors: Iterable[AbstractEntrypointExecutor]) -> None:
-    closing = (executor.close() for executor in executors)
-    for ended in await asyncio.gather(*closing, return_exceptions=True):
-        if isinstance(ended, Exception):
-            logger.error("An executor could not be closed", exc_info=ended)
 
 
 async def _first(

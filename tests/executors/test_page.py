@@ -1,4 +1,4 @@
-"""docs/executors.md: its examples do what the page says."""
+"""docs/executors.md and docs/functions.md: their examples do what the pages say."""
 
 import re
 import sys
@@ -8,12 +8,14 @@ from types import ModuleType
 
 import pytest
 
+from pgq_orm.functions import FunctionJob
 from pgq_orm.statuses import LogStatus
 from tests.databases import sqlalchemy_url
 from tests.executors.jobs import DRAIN, Queue
 
-PAGE = (Path(__file__).parents[2] / "docs" / "executors.md").read_text(encoding="utf-8")
-BLOCKS = dict(re.findall(r"^```python\n# (\w+)\.py\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL))
+DOCS = Path(__file__).parents[2] / "docs"
+PAGES = "\n".join((DOCS / page).read_text(encoding="utf-8") for page in ("executors.md", "functions.md"))
+BLOCKS = dict(re.findall(r"^```python\n# (\w+)\.py\n(.*?)^```", PAGES, re.MULTILINE | re.DOTALL))
 
 
 @pytest.fixture
@@ -71,3 +73,31 @@ async def test_the_words_are_counted_by_a_program(example: Callable[[str], Modul
     job_id = queue.enqueue("count_words", b"to be or not to be")
     await drained(example("words"))
     assert [str(row.result).strip() for row in queue.log(job_id)] == ["6"]
+
+
+async def test_a_toy_is_painted_by_a_function_that_nobody_registered(
+    example: Callable[[str], ModuleType], queue: Queue
+) -> None:
+    toys = example("toys")
+    await toys.order_paint()
+    await drained(toys)
+    assert [row.result for row in queue.log()] == ["2 coats of red"]
+    await toys.engine.dispose()
+
+
+async def test_what_is_printed_is_for_the_printer_to_say(
+    example: Callable[[str], ModuleType], queue: Queue
+) -> None:
+    printing = example("printing")
+    jobs = [FunctionJob(func="gcode.cube", kwargs={"size": 2}), FunctionJob(func="gcode.nothing")]
+    await printing.pgq.queries.push("printer", jobs)
+    await drained(printing)
+    assert {row.job_id: row.status for row in queue.log()} == {1: "successful", 2: "exception"}
+
+
+async def test_a_toyshop_that_was_written_for_chancy_works_here(
+    example: Callable[[str], ModuleType], queue: Queue
+) -> None:
+    example("toys")
+    await example("toyshop").main()
+    assert [row.result for row in queue.log()] == ["1 coats of blue"]

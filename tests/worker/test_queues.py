@@ -9,6 +9,7 @@ import pytest
 
 from pgq_orm import PgQueuer
 from pgq_orm.errors import RegistrationError
+from pgq_orm.executors import ProcessExecutor
 from pgq_orm.models import Job
 from pgq_orm.queues import Queue as NamedQueue
 from pgq_orm.sqlalchemy import SyncQueries
@@ -205,5 +206,7 @@ def test_a_queue_is_declared_once(pgq: PgQueuer) -> None:
     pgq.queue(NamedQueue("mail", concurrency=1))  # by a module that is imported twice
     with pytest.raises(RegistrationError, match="queue 'mail' is declared twice"):
         pgq.queue(NamedQueue("mail", concurrency=2))
+    with pytest.raises(RegistrationError, match="queue 'mail' is declared twice"):
+        pgq.queue(NamedQueue("mail", concurrency=1, executor=ProcessExecutor))
     with pytest.raises(RegistrationError, match="expected a Queue, not 'mail'"):
         pgq.queue("mail")  # type: ignore[arg-type]

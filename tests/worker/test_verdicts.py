@@ -8,7 +8,7 @@ import pytest
 
 from pgq_orm import PgQueuer
 from pgq_orm.models import Context, Job
-from pgq_orm.outcomes import Cancel, Retry, Snooze
+from pgq_orm.outcomes import Cancel, Fail, Retry, Snooze
 from tests.eventually import aeventually, eventually
 from tests.worker.queues import Queue
 from tests.worker.workers import idling, running
@@ -44,6 +44,23 @@ async def test_a_job_cancels_itself_for_a_reason(pgq: PgQueuer, queue: Queue) ->
         await aeventually(lambda: not queue.jobs())
 
     assert [(entry.status, entry.error) for entry in queue.log(job_id)] == [("canceled", "the order is gone")]
+
+
+@pytest.mark.parametrize(
+    ("reason", "error"), [("no such order", "Fail: no such order"), (KeyError(7), "KeyError: 7")]
+)
+async def test_a_job_fails_for_good_although_attempts_are_left(
+    pgq: PgQueuer, queue: Queue, reason: Any, error: str
+) -> None:
+    @pgq.entrypoint("hopeless", max_attempts=5)
+    async def hopeless(job: Job) -> None:
+        raise Fail(reason)
+
+    [job_id] = queue.enqueue("hopeless")
+    async with running(pgq):
+        await aeventually(lambda: not queue.jobs())
+
+    assert [(entry.status, entry.error) for entry in queue.log(job_id)] == [("exception", error)]
 
 
 async def test_a_job_asks_for_another_attempt_after_a_delay_of_its_own(pgq: PgQueuer, queue: Queue) -> None:
