@@ -84,6 +84,18 @@ async def test_what_was_rolled_back_does_not_keep_the_next_job_from_waking_a_wor
     assert await aeventually(ears.heard) == [""]
 
 
+async def test_a_savepoint_that_was_rolled_back_does_not_keep_its_transaction_from_waking_a_worker(
+    door: Door, ears: Ears
+) -> None:
+    ears.listen()
+    await door.caller.set_savepoint()
+    await door.put("within")
+    await door.caller.rollback_to_savepoint()
+    await door.put("after")
+    await door.caller.commit()
+    assert await aeventually(ears.heard) == [""]
+
+
 async def test_a_job_that_is_brought_forward_wakes_a_worker(
     caller: Caller, tables: Tables, ears: Ears
 ) -> None:
