@@ -10,7 +10,6 @@ from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar
 
 from pgq_orm import operations
 from pgq_orm.errors import (
-    InvalidJobError,
     JobNotFinishedError,
     JobNotFoundError,
     RequeueRefusedError,
@@ -29,7 +28,7 @@ from pgq_orm.reports import (
     ScheduleState,
 )
 from pgq_orm.sql import statement
-from pgq_orm.statuses import JobStatus, LogStatus
+from pgq_orm.statuses import JobStatus, LogStatus, read_status
 from pgq_orm.steps import Steps, ask
 
 T = TypeVar("T")
@@ -63,10 +62,12 @@ def requeue_jobs(ids: int | Iterable[int], *, on_refused: OnRefused = "raise") -
     """Enqueues jobs that have ended again, each as a new job that is due now; answers the new id of each old one.
 
     The new job has what the old one had: queue, priority, payload, arguments, headers, limits and `dedupe_key`.
-    A job without a `dedupe_key` is given one, so that it cannot be requeued twice at a time. Refused is a job that is
-    still to be done, or whose `dedupe_key` is held by one that is; one that is unknown; and one that succeeded, unless
-    it was enqueued without payload, arguments and headers, because these are kept of what did not succeed. A refusal
-    is a RequeueRefusedError and nothing is requeued; `on_refused="skip"` leaves such jobs out.
+    In a workflow it takes the old one's place: what waits for the old one waits for it, and it waits for those of its
+    parents that are still to be done. A job without a `dedupe_key` is given one, so that it cannot be requeued twice at
+    a time. Refused is a job that is still to be done, or whose `dedupe_key` is held by one that is; one that is
+    unknown; and one that succeeded, unless it was enqueued without payload, arguments and headers, because these are
+    kept of what did not succeed. A refusal is a RequeueRefusedError and nothing is requeued; `on_refused="skip"` leaves
+    such jobs out.
     """
     if on_refused not in ("raise", "skip"):
         raise ValueError(f"on_refused must be 'raise' or 'skip', not {on_refused!r}")
@@ -77,8 +78,9 @@ def requeue_jobs(ids: int | Iterable[int], *, on_refused: OnRefused = "raise") -
         requeued |= {answer.id: answer.new_id for answer in answers if answer.new_id is not None}
         refusals |= {answer.id: _REFUSALS[answer.refusal] for answer in answers if answer.refusal is not None}
     if refusals and on_refused == "raise":
-        for batch in _batches(list(requeued.values())):
-            yield from ask(Operation(statement("withdraw"), {"ids": batch}, _nothing))
+        for pairs in _batches(list(requeued.items())):
+            params = {"ids": [old for old, _ in pairs], "new_ids": [new for _, new in pairs]}
+            yield from ask(Operation(statement("unrequeue"), params, _nothing))
         raise RequeueRefusedError(refusals)
     return requeued
 
@@ -257,18 +259,11 @@ def _schedule_ids(wanted: Schedules) -> Steps[list[int]]:
 # Parameters
 
 
-def check_id(job_id: object) -> None:
-    """Raises InvalidJobError for what is no id: PostgreSQL's own error would take the caller's transaction along."""
-    if not isinstance(job_id, int) or isinstance(job_id, bool) or job_id not in _BIGINT:
-        hint = ' (enqueue answers None for what on_conflict="skip" left out)' if job_id is None else ""
-        raise InvalidJobError(f"a job's id must be an integer of 64 bits, not {job_id!r}{hint}")
-
-
 def _ids(given: int | Iterable[int]) -> list[int]:
     """Each id once, in the order given."""
     ids = list(dict.fromkeys([given] if isinstance(given, int) else given))
     for job_id in ids:
-        check_id(job_id)
+        operations.check_id(job_id)
     return ids
 
 
@@ -322,13 +317,13 @@ def _requeued(rows: Sequence[Row]) -> list[_Requeued]:
 
 
 def _status_by_id(rows: Sequence[Row]) -> dict[int, JobStatus | LogStatus]:
-    return {job_id: _status(word) for job_id, word in rows}
+    return {job_id: read_status(word) for job_id, word in rows}
 
 
 def _outcome_by_id(rows: Sequence[Row]) -> dict[int, JobStatus | Completion]:
     outcomes: dict[int, JobStatus | Completion] = {}
     for job_id, word, value, error in rows:
-        status = _status(word)
+        status = read_status(word)
         outcomes[job_id] = (
             status if isinstance(status, JobStatus) else Completion(job_id, status, value, error)
         )
@@ -379,13 +374,6 @@ def _schedule_states(rows: Sequence[Row]) -> list[ScheduleState]:
 
 def _job_id_by_schedule(rows: Sequence[Row]) -> dict[int, int | None]:
     return {row[0]: row[1] for row in rows}
-
-
-def _status(word: str) -> JobStatus | LogStatus:
-    return LogStatus(word) if word in _ENDS else JobStatus(word)
-
-
-_ENDS = frozenset(LogStatus)
 
 
 def _json(text: str | None) -> Any:

@@ -10,7 +10,7 @@ from datetime import timedelta
 from types import TracebackType
 from typing import Self
 
-from pgq_orm import administration
+from pgq_orm import administration, operations
 from pgq_orm.errors import CompletionTimeoutError, JobNotFoundError, PgqError
 from pgq_orm.reports import Completion
 from pgq_orm.statuses import JobStatus
@@ -87,7 +87,7 @@ class CompletionWatcher:
             raise PgqError(
                 "this watcher is not open: call wait_for inside `async with CompletionWatcher(…) as watcher`"
             )
-        administration.check_id(job_id)
+        operations.check_id(job_id)
         return self._lookout.add(job_id, None if timeout is None else timeout.total_seconds())
 
 

@@ -1,9 +1,10 @@
 """Enqueueing: how jobs are added, as steps that join a transaction, and as the method of whoever carries steps out."""
 
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any, Literal, Protocol, Unpack, overload
 
 from pgq_orm import operations
+from pgq_orm.errors import JobNotFoundError
 from pgq_orm.operations import Added, Enqueue, EnqueueOptions, ExecuteAfter, JsonObject, Many, OnConflict
 from pgq_orm.steps import Steps, ask
 
@@ -38,13 +39,26 @@ def enqueue(
     )
 
 
+def require_jobs(job_ids: Sequence[int]) -> Steps[None]:
+    """Makes sure that there are jobs of these ids, to be done or in the log. Raises JobNotFoundError."""
+    for start in range(0, len(job_ids), operations.ENQUEUE_BATCH):
+        batch = job_ids[start : start + operations.ENQUEUE_BATCH]
+        found = yield from ask(operations.find_jobs(batch))
+        if missing := [job_id for job_id in batch if job_id not in found]:
+            raise JobNotFoundError(missing[0])
+
+
 def _carried_out(wish: Enqueue) -> Steps[list[int | None]]:
+    yield from require_jobs(wish.parent_ids)
     added: list[Added] = []
     for insert in wish.inserts:
         added += yield from ask(insert)
     if withdrawal := wish.withdrawal(added):
         yield from ask(withdrawal)
-    return wish.answer(added)
+    job_ids = wish.answer(added)
+    if wish.parent_ids and (children := [job_id for job_id in job_ids if job_id is not None]):
+        yield from ask(operations.depend(children, wish.parent_ids, wish.on_failure))
+    return job_ids
 
 
 class CalledEnqueue(Protocol):

@@ -154,6 +154,37 @@ class UpdateRefusedError(PgqError, ValueError):
     """An executor said of a job what it may not say, or no longer. Nothing is kept of it."""
 
 
+class WorkflowError(PgqError, ValueError):
+    """A workflow cannot be put together as it was asked for. None of its jobs was enqueued."""
+
+
+class WorkflowNotFoundError(PgqError, LookupError):
+    """There is no job of that workflow, neither to be done nor in the log."""
+
+    def __init__(self, workflow_id: object) -> None:
+        self.workflow_id = workflow_id
+        super().__init__(
+            f"workflow {workflow_id} is not to be found: the transaction that enqueued it has not committed, or was "
+            "rolled back, or it ended so long ago that its log rows are gone; commit before asking from elsewhere"
+        )
+
+
+class UnknownParentError(PgqError, KeyError):
+    """A job does not depend on the one that was asked for."""
+
+    def __init__(self, key: int | str, known: Iterable[str]) -> None:
+        self.key = key
+        names = list(known)
+        close = get_close_matches(str(key), names, n=1)
+        guess = f"did you mean {close[0]!r}? " if close else ""
+        super().__init__(
+            f"this job does not depend on {key!r}: {guess}it depends on {', '.join(map(repr, names)) or 'none'}"
+        )
+
+    def __str__(self) -> str:  # KeyError's would put quotes around it
+        return str(self.args[0])
+
+
 class RegistrationError(PgqError, ValueError):
     """An entrypoint or a schedule was declared in a way that cannot work."""
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from pgq_orm.errors import RegistrationError
 from pgq_orm.models import Context, Job, Schedule
+from pgq_orm.parents import Parents
 from pgq_orm.store import Scopes
 
 Handler = Callable[..., Any]
@@ -22,6 +23,11 @@ class Signature:
     context_parameter: str | None
     resources: Mapping[str, object]
     """The annotations of the parameters that the binding fills, by parameter name."""
+    parents_parameter: str | None = None
+
+    async def parents(self, context: Context) -> dict[str, Parents]:
+        """The parents of the job, if the handler asks for them, by parameter name."""
+        return {self.parents_parameter: await context.parents()} if self.parents_parameter else {}
 
     def arguments(self, subject: Job | Schedule, context: Context) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Positional and keyword arguments of a call, without the binding's part."""
@@ -46,10 +52,13 @@ def read_signature(handler: Handler, scopes: Scopes, accepts_context: bool | Non
     """
     takes_subject = False
     context_parameter: str | None = None
+    parents_parameter: str | None = None
     resources: dict[str, object] = {}
     for index, parameter in enumerate(_parameters(handler)):
         if parameter.annotation is Context and accepts_context is not False:
             context_parameter = parameter.name
+        elif parameter.annotation is Parents:
+            parents_parameter = parameter.name
         elif parameter.annotation is not inspect.Parameter.empty and scopes.claims(parameter.annotation):
             resources[parameter.name] = parameter.annotation
         elif index == 0:
@@ -59,14 +68,15 @@ def read_signature(handler: Handler, scopes: Scopes, accepts_context: bool | Non
         elif parameter.default is inspect.Parameter.empty:
             raise RegistrationError(
                 f"{_name(handler)}() has a parameter that nothing fills: {parameter}; the first one is given the "
-                "job or the schedule, the others are found by annotation: Context, or a session of the ORM in use"
+                "job or the schedule, the others are found by annotation: Context, Parents, or a session of the ORM in "
+                "use"
             )
     if accepts_context and context_parameter is None:
         raise RegistrationError(
             f"{_name(handler)}() has no parameter for the Context that accepts_context=True promises it: "
             "add a second one"
         )
-    return Signature(takes_subject, context_parameter, resources)
+    return Signature(takes_subject, context_parameter, resources, parents_parameter)
 
 
 def _parameters(handler: Handler) -> list[inspect.Parameter]:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Coroutine
 from functools import wraps
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar, overload
 
-from pgq_orm import administration, enqueueing, functions, queues
+from pgq_orm import administration, enqueueing, functions, orchestration, queues
 from pgq_orm.enqueueing import AwaitedEnqueue, CalledEnqueue
 from pgq_orm.steps import Steps
 
@@ -73,7 +73,7 @@ class EnqueueMethod:
 class Administration:
     """What can be asked of the queue wherever steps can be carried out: awaited on an Awaiter, called on a Caller.
 
-    `pgq_orm.administration` and `pgq_orm.queues` say of each what it answers, what it costs and what it raises.
+    The modules administration, orchestration and queues say of each what it answers, what it costs and what it raises.
     """
 
     enqueue = EnqueueMethod()
@@ -90,6 +90,17 @@ class Administration:
     """What a job's handler returned."""
     list_failed_jobs = Method(administration.list_failed_jobs)
     """The jobs that ended as `exception`, the latest first, a page at a time."""
+
+    enqueue_workflow = Method(orchestration.enqueue_workflow)
+    """Adds the jobs of a workflow, all or none; answers their ids."""
+    workflow_status = Method(orchestration.workflow_status)
+    """Every job of a workflow, where it is in its life, and what it depends on."""
+    cancel_workflow = Method(orchestration.cancel_workflow)
+    """Cancels what is still to be done of a workflow."""
+    retry_workflow = Method(orchestration.retry_workflow)
+    """Enqueues the jobs of a workflow again that ended without success."""
+    parents = Method(orchestration.parents)
+    """The jobs that a job depends on, with what came of them."""
 
     queue_size = Method(administration.queue_size)
     """How many jobs are still to be done, by queue, entrypoint, priority and status."""

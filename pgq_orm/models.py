@@ -1,7 +1,7 @@
 """Models: the frozen values that handlers are given. The ORM-mapped classes live in the bindings."""
 
 import asyncio
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import TracebackType
@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from pgq_orm.errors import InvalidJobError
+from pgq_orm.parents import Parents
 from pgq_orm.statuses import JobStatus
 
 
@@ -59,6 +60,8 @@ class Job:
     schedule_id: int | None = None
     is_cancel_requested: bool = False
     """Whether somebody asked an earlier attempt to stop; such a job is not run again."""
+    workflow_id: UUID | None = None
+    """The workflow that the job is part of, if it depends on others or others on it."""
 
     @property
     def data(self) -> bytes | None:
@@ -136,6 +139,10 @@ class Cancellation:
             self._interrupted = self._task.cancel("the job was asked to stop")
 
 
+async def _no_parents(job: Job) -> Parents:
+    return Parents()
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """What surrounds one attempt: its cancellation, and the resources of the worker it runs in."""
@@ -146,3 +153,11 @@ class Context:
     """The application's own, shared by all jobs of a worker: clients, pools, settings."""
     schedule: Schedule | None = None
     """The schedule that enqueued the job, if one did."""
+    find_parents: Callable[[Job], Awaitable[Parents]] = field(default=_no_parents, repr=False)
+
+    async def parents(self) -> Parents:
+        """The jobs that this one depends on, with what came of them; a statement on the worker's own connection.
+
+        A handler, async or not, is given the same by a parameter that is annotated with `Parents`.
+        """
+        return await self.find_parents(self.job)

@@ -2,16 +2,17 @@
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from operator import attrgetter
 from typing import Any, Generic, Literal, NamedTuple, TypeAlias, TypedDict, TypeVar, Unpack, cast
 from uuid import UUID
 
 from pgq_orm.errors import DuplicateJobError, InvalidJobError
 from pgq_orm.models import Job, Unreadable
 from pgq_orm.sql import Statement, statement
-from pgq_orm.statuses import JobStatus
+from pgq_orm.statuses import JobStatus, OnFailure
 
 T = TypeVar("T")
 Row: TypeAlias = Sequence[Any]
@@ -34,6 +35,7 @@ _REPETITIVE = frozenset(("entrypoint", "priority", "execute_after", "queue", "ma
 """Columns in which a thousand jobs have a few different values: each is checked once."""
 _PLAIN_PAYLOADS = frozenset((bytes, type(None)))
 
+_BIGINT = range(-(2**63), 2**63)
 _JSON_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 
@@ -64,6 +66,9 @@ class Enqueue:
     inserts: tuple[Operation[list[Added]], ...]
     dedupe_keys: tuple[str | None, ...]
     on_conflict: OnConflict
+    parent_ids: tuple[int, ...] = ()
+    """The jobs that must end before these may run."""
+    on_failure: OnFailure = "cancel"
 
     def withdrawal(self, added: Sequence[Added]) -> Operation[None] | None:
         """What takes the new rows back if some job is missing and none may be: all or nothing."""
@@ -72,7 +77,7 @@ class Enqueue:
         new = [row.id for row in added if row.is_new]
         if not new:
             return None
-        return Operation(statement("withdraw"), {"ids": new}, _nothing)
+        return withdraw([job_id for job_id in new if job_id is not None])
 
     def answer(self, added: Sequence[Added]) -> list[int | None]:
         """The id of each job in the order asked for, None where a duplicate was skipped.
@@ -111,6 +116,10 @@ class EnqueueOptions(TypedDict, total=False):
     queue: Many[str]
     max_attempts: Many[int | None]
     """How many attempts may end badly, crashes of the worker included; None leaves it to the entrypoint."""
+    depends_on: int | Iterable[int]
+    """The ids of jobs that must end before any job of the call may run; they may have ended already."""
+    on_failure: OnFailure
+    """What becomes of the call's jobs if one of those fails."""
 
 
 def enqueue(
@@ -147,6 +156,9 @@ def enqueue(
         "queue": options.get("queue", DEFAULT_QUEUE),
         "max_attempts": options.get("max_attempts"),
     }
+    parent_ids = _parent_ids(options.get("depends_on", ()))
+    on_failure = options.get("on_failure", "cancel")
+    check("on_failure", on_failure)
     count = _count(columns)
     values = {
         name: _checked(name, value) if _is_list(value) else _CHECKS[name](name, value)
@@ -166,7 +178,31 @@ def enqueue(
         inserts = _inserts("enqueue_update", values, count, claimed, _added)
     else:
         inserts = _inserts("enqueue", values, count, {}, _added)
-    return Enqueue(inserts, dedupe_keys, on_conflict)
+    return Enqueue(inserts, dedupe_keys, on_conflict, parent_ids, on_failure)
+
+
+def depend(job_ids: Sequence[int], parent_ids: Sequence[int], on_failure: OnFailure) -> Operation[None]:
+    """Lets jobs that no worker has picked wait for others, each for all of them."""
+    params = {"ids": list(job_ids), "parent_ids": list(parent_ids), "on_failure": on_failure}
+    return Operation(statement("depend"), params, _nothing)
+
+
+def find_jobs(job_ids: Sequence[int]) -> Operation[set[int]]:
+    """Which of these jobs there are, to be done or in the log."""
+    return Operation(statement("read_statuses"), {"ids": list(job_ids)}, _ids)
+
+
+def enqueue_params(columns: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
+    """The parameters that say of jobs what an enqueuer may say, from a list for each column.
+
+    Raises InvalidJobError for what cannot be stored.
+    """
+    return _params({name: _checked(name, column) for name, column in columns.items()}, 0, _count(columns))
+
+
+def withdraw(job_ids: Sequence[int]) -> Operation[None]:
+    """Takes back jobs that the same transaction has just added."""
+    return Operation(statement("withdraw"), {"ids": list(job_ids)}, _nothing)
 
 
 def _inserts(
@@ -279,7 +315,7 @@ def _checked_name(name: str, value: Any) -> str:
     return str.__str__(value)  # plain, also for a StrEnum's member: drivers refuse arrays of mixed types
 
 
-def _checked_dedupe_key(name: str, value: Any) -> str | None:
+def _checked_optional_name(name: str, value: Any) -> str | None:
     return None if value is None else _checked_name(name, value)
 
 
@@ -308,6 +344,26 @@ def _checked_max_attempts(name: str, value: Any) -> int | None:
     if not _is_integer(value) or value < 1:
         raise InvalidJobError(f"{name} must be a positive integer or None, not {value!r}")
     return int(value)
+
+
+def _checked_on_failure(name: str, value: Any) -> OnFailure:
+    if value not in ("cancel", "ignore", "wait"):
+        raise InvalidJobError(f"{name} must be 'cancel', 'ignore' or 'wait', not {value!r}")
+    return cast(OnFailure, value)
+
+
+def _parent_ids(depends_on: Any) -> tuple[int, ...]:
+    parent_ids = tuple(depends_on) if isinstance(depends_on, Iterable) else (depends_on,)
+    for parent_id in parent_ids:
+        check_id(parent_id)
+    return tuple(dict.fromkeys(parent_ids))
+
+
+def check_id(job_id: object) -> None:
+    """Raises InvalidJobError for what is no id: PostgreSQL's own error would take the caller's transaction along."""
+    if not isinstance(job_id, int) or isinstance(job_id, bool) or job_id not in _BIGINT:
+        hint = ' (enqueue answers None for what on_conflict="skip" left out)' if job_id is None else ""
+        raise InvalidJobError(f"a job's id must be an integer of 64 bits, not {job_id!r}{hint}")
 
 
 def _is_integer(value: Any) -> bool:
@@ -351,12 +407,14 @@ _CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "payload": _checked_payload,
     "priority": _checked_priority,
     "execute_after": _checked_execute_after,
-    "dedupe_key": _checked_dedupe_key,
+    "dedupe_key": _checked_optional_name,
     "headers": _checked_json_object,
     "arguments": _checked_json_object,
     "queue": _checked_name,
     "max_attempts": _checked_max_attempts,
     "resume_at": _checked_execute_after,
+    "name": _checked_optional_name,
+    "on_failure": _checked_on_failure,
 }
 
 
@@ -527,7 +585,9 @@ def promote(batch_size: int, *, announce: bool = False) -> Operation[float | Non
 
 def finish(outcomes: Sequence[Outcome]) -> Operation[set[int]]:
     """Ends attempts for good; answers the ids whose lease still stood."""
-    ids, leases, statuses, waits, durations, results, errors, tracebacks = _columns(outcomes)
+    # In one order: who locks several jobs must never wait in a circle with another who does.
+    in_order = sorted(outcomes, key=attrgetter("id"))
+    ids, leases, statuses, waits, durations, results, errors, tracebacks = _columns(in_order)
     params = {
         "ids": ids,
         "leases": leases,

@@ -1,14 +1,16 @@
 """Reports: what the queue answers when it is asked about itself, as frozen values."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Any, Literal, TypeAlias
 from uuid import UUID
 
 from pgq_orm.errors import JobFailedError
-from pgq_orm.statuses import JobStatus, LogStatus
+from pgq_orm.statuses import JobStatus, LogStatus, OnFailure
 
 JsonValue: TypeAlias = Any
 """What `json.loads` gives."""
@@ -155,3 +157,79 @@ class QueueState:
     """When the pause ends by itself."""
     clock: datetime
     """The database's, when this was read."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowJob:
+    """A job of a workflow, as it stands."""
+
+    id: int
+    name: str | None
+    """What it is called in the workflow; None if it was added without a name."""
+    entrypoint: str
+    queue: str
+    status: JobStatus | LogStatus
+    error: str | None
+    """What its handler raised, or which parent it was canceled for, in one line."""
+    depends_on: Mapping[int, OnFailure]
+    """The ids of its parents, and what becomes of it if they fail."""
+
+
+class WorkflowState(StrEnum):
+    """Where a workflow as a whole is in its life."""
+
+    RUNNING = "running"
+    """Some of its jobs run, or will when a worker picks them or their time has come."""
+    STALLED = "stalled"
+    """All that is left to be done waits for jobs that failed: for `retry_workflow`, or to be cancelled."""
+    SUCCESSFUL = "successful"
+    """Every job has succeeded."""
+    FAILED = "failed"
+    """All have ended, some of them without success."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowProgress:
+    """How many jobs of a workflow have which status."""
+
+    workflow_id: UUID
+    counts: Mapping[JobStatus | LogStatus, int]
+
+    @property
+    def state(self) -> WorkflowState:
+        """Where it is in its life."""
+        if self._count(JobStatus.QUEUED, JobStatus.PICKED):
+            return WorkflowState.RUNNING
+        if self._count(JobStatus.WAITING):
+            return WorkflowState.STALLED
+        if self._count(LogStatus.EXCEPTION, LogStatus.CANCELED):
+            return WorkflowState.FAILED
+        return WorkflowState.SUCCESSFUL
+
+    def _count(self, *statuses: JobStatus | LogStatus) -> int:
+        return sum(self.counts.get(status, 0) for status in statuses)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowStatus:
+    """A workflow as it stands: its jobs, in the order of their ids, with the edges between them."""
+
+    workflow_id: UUID
+    jobs: tuple[WorkflowJob, ...]
+
+    @property
+    def counts(self) -> Mapping[JobStatus | LogStatus, int]:
+        """How many jobs have which status."""
+        return Counter(job.status for job in self.jobs)
+
+    @property
+    def state(self) -> WorkflowState:
+        """Where it is in its life."""
+        return WorkflowProgress(self.workflow_id, self.counts).state
+
+    def __getitem__(self, key: int | str) -> WorkflowJob:
+        """The job of that name or id. Raises KeyError."""
+        for job in self.jobs:
+            if key in (job.id, job.name):
+                return job
+        raise KeyError(key)

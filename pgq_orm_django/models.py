@@ -5,14 +5,14 @@ The immutable snapshot that a handler is given is `pgq_orm.models.Job`.
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, get_args
 
 from django.core.validators import MaxLengthValidator
 from django.db import models
 from django.db.models import CheckConstraint, F, Index, Q, UniqueConstraint
 
 from pgq_orm.operations import NAME_LENGTH, YEARS
-from pgq_orm.statuses import JobStatus, LogStatus
+from pgq_orm.statuses import JobStatus, LogStatus, OnFailure
 from pgq_orm_django.fields import Reference, TextArrayField, TransactionNow
 from pgq_orm_django.querysets import (
     JobQuerySet,
@@ -48,6 +48,8 @@ class Job(models.Model):
     schedule_id = models.BigIntegerField(null=True, blank=True)
     workflow_id = models.UUIDField(null=True, blank=True)
     concurrency_key = models.TextField(null=True, blank=True)
+    name = models.TextField(null=True, blank=True)
+    waits_for = models.IntegerField(null=True, blank=True, editable=False)
 
     worker = Reference("Worker", "worker_id", related_name="jobs")
     schedule = Reference("Schedule", "schedule_id", related_name="jobs")
@@ -67,6 +69,7 @@ class Job(models.Model):
             "max_attempts",
             "workflow_id",
             "concurrency_key",
+            "name",
         }
     )
 
@@ -99,7 +102,11 @@ class Job(models.Model):
                 name="pgq_job_deferred",
             ),
             Index(fields=["entrypoint", "worker_id"], condition=Q(status="picked"), name="pgq_job_picked"),
-            Index(fields=["workflow_id"], condition=Q(workflow_id__isnull=False), name="pgq_job_workflow"),
+            Index(
+                fields=["workflow_id", "name"],
+                condition=Q(workflow_id__isnull=False),
+                name="pgq_job_workflow",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -145,6 +152,7 @@ class Log(models.Model):
     schedule_id = models.BigIntegerField(null=True, blank=True)
     workflow_id = models.UUIDField(null=True, blank=True)
     concurrency_key = models.TextField(null=True, blank=True)
+    name = models.TextField(null=True, blank=True)
 
     job = Reference("Job", "job_id", related_name="logs")
     worker = Reference("Worker", "worker_id", related_name="logs")
@@ -164,7 +172,11 @@ class Log(models.Model):
         indexes = [
             Index(fields=["job_id"], name="pgq_log_job"),
             Index(fields=["id"], condition=Q(status="exception") & Q(retried=False), name="pgq_log_failed"),
-            Index(fields=["workflow_id"], condition=Q(workflow_id__isnull=False), name="pgq_log_workflow"),
+            Index(
+                fields=["workflow_id", "name"],
+                condition=Q(workflow_id__isnull=False),
+                name="pgq_log_workflow",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -287,13 +299,14 @@ class Queue(models.Model):
 
 
 class Dependency(models.Model):
-    """An edge of a workflow: the job waits until the parent has ended."""
+    """An edge of a workflow: the job waits until the parent has ended, from when the edge is added."""
 
     pk = models.CompositePrimaryKey("job_id", "depends_on")
     job_id = models.BigIntegerField()
     depends_on = models.BigIntegerField()
-    on_failure = models.TextField(db_default="cancel")
-    outcome = models.TextField(null=True, blank=True)
+    on_failure = models.TextField(
+        choices=[(policy, policy) for policy in get_args(OnFailure)], db_default="cancel"
+    )
 
     job = Reference("Job", "job_id", related_name="dependencies")
     parent = Reference("Job", "depends_on", related_name="dependents")
@@ -307,13 +320,10 @@ class Dependency(models.Model):
                 condition=Q(on_failure__in=["cancel", "ignore", "wait"]),
                 name="pgq_dependency_on_failure_check",
             ),
-            CheckConstraint(
-                condition=Q(outcome__in=[status.value for status in LogStatus]),
-                name="pgq_dependency_outcome_check",
-            ),
+            CheckConstraint(condition=~Q(depends_on=F("job_id")), name="pgq_dependency_depends_on_check"),
         ]
         indexes = [
-            Index(fields=["depends_on"], condition=Q(outcome__isnull=True), name="pgq_dependency_parent"),
+            Index(fields=["depends_on"], name="pgq_dependency_parent"),
         ]
 
     def __str__(self) -> str:

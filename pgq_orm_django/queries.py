@@ -4,10 +4,12 @@ Everything runs on this thread's connection to the database, so a job that is en
 exists exactly when that block commits.
 """
 
+from collections.abc import Iterable
 from typing import Literal, TypedDict, Unpack, overload
 
 from pgq_orm import enqueueing
 from pgq_orm.operations import EnqueueOptions, ExecuteAfter, JsonObject, Many, OnConflict
+from pgq_orm.statuses import OnFailure
 from pgq_orm_django import conf
 from pgq_orm_django.databases import default_alias
 from pgq_orm_django.registry import require
@@ -21,6 +23,8 @@ class OneJobsOptions(TypedDict, total=False):
     arguments: JsonObject | None
     queue: str
     max_attempts: int | None
+    depends_on: int | Iterable[int]
+    on_failure: OnFailure
 
 
 # Where the first two fit, they are meant; the third is for lists.
@@ -97,12 +101,15 @@ def enqueue(
     if conf.current().strict_entrypoints:
         for name in {entrypoint} if isinstance(entrypoint, str) else set(entrypoint):
             require(name)
+    # depends_on lists the parents that all jobs of the call have
+    others = [value for name, value in options.items() if name != "depends_on"]
     is_one = not any(
         isinstance(value, list | tuple)
-        for value in (entrypoint, payload, priority, execute_after, dedupe_key, headers, *options.values())
+        for value in (entrypoint, payload, priority, execute_after, dedupe_key, headers, *others)
     )
-    # One job is one statement, and needs no transaction around it.
-    job_ids = (carry_out if is_one else carry_out_whole)(steps, using or default_alias())
+    # One job is one statement, and needs no transaction around it; edges to its parents are another.
+    is_one_statement = is_one and "depends_on" not in options
+    job_ids = (carry_out if is_one_statement else carry_out_whole)(steps, using or default_alias())
     return job_ids[0] if is_one else job_ids
 
 

@@ -54,8 +54,12 @@ class EntrypointExecutor(AbstractEntrypointExecutor):
             return await self._call_in_transaction(self._transactions, job, context)
         return await (self._call if self._is_async else self._call_in_thread)(job, context)
 
-    async def _call(self, job: Job, context: Context) -> Any:
+    async def _arguments(self, job: Job, context: Context) -> tuple[tuple[Any, ...], dict[str, Any]]:
         positional, named = self._signature.arguments(context.schedule or job, context)
+        return positional, named | await self._signature.parents(context)
+
+    async def _call(self, job: Job, context: Context) -> Any:
+        positional, named = await self._arguments(job, context)
         scope = self.parameters.scopes.in_loop(self._signature.resources)
         if scope is None:
             return await self._handler(*positional, **named)
@@ -64,9 +68,9 @@ class EntrypointExecutor(AbstractEntrypointExecutor):
 
     async def _call_in_thread(self, job: Job, context: Context) -> Any:
         returned: list[Any] = []
+        positional, named = await self._arguments(job, context)
 
         def call() -> Any:
-            positional, named = self._signature.arguments(context.schedule or job, context)
             scope = self.parameters.scopes.in_thread(self._signature.resources) or nullcontext({})
             with scope as resources:
                 result = self._handler(*positional, **named, **resources)
@@ -91,7 +95,7 @@ class EntrypointExecutor(AbstractEntrypointExecutor):
     async def _call_in_transaction(
         self, transactions: TransactionalScopes, job: Job, context: Context
     ) -> Any:
-        positional, named = self._signature.arguments(context.schedule or job, context)
+        positional, named = await self._arguments(job, context)
         call, wanted = partial(self._handler, *positional, **named), self._signature.resources
         settlement = settlement_of(context)
         if self._is_async:

@@ -99,10 +99,10 @@ def errand_to(handler: Handler, scopes: Scopes, accepts_context: bool | None = N
     """The errand that finds the handler. Raises RegistrationError if nobody else could find it, or call it."""
     require_nameable(handler)
     signature = read_signature(handler, scopes, accepts_context)
-    if signature.context_parameter or signature.resources:
+    if signature.context_parameter or signature.parents_parameter or signature.resources:
         raise RegistrationError(
-            f"{_name(handler)} may have one parameter, the job or the schedule: a Context and the ORM's sessions "
-            "stay in the worker's process; open a session in the function"
+            f"{_name(handler)} may have one parameter, the job or the schedule: a Context, Parents and the ORM's "
+            "sessions stay in the worker's process; open a session in the function"
         )
     scope = scopes.elsewhere if isinstance(scopes, RemoteScopes) else None
     errand = Errand(handler.__module__, handler.__qualname__, signature.takes_subject, scope)

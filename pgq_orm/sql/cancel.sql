@@ -5,7 +5,8 @@ WITH wanted AS (
     SELECT job.id, job.status
     FROM pgq_job AS job
     WHERE job.id = ANY (CAST(:ids AS bigint[]))
-    ORDER BY job.id
+    -- What may run first, and then what waits: whoever ends a job locks it, and after it those that wait for it.
+    ORDER BY job.status = 'waiting', job.id
     FOR UPDATE
 ), asked AS (
     UPDATE pgq_job AS job
@@ -23,11 +24,11 @@ WITH wanted AS (
 ), logged AS (
     INSERT INTO pgq_log (
         job_id, enqueued, execute_after, priority, attempt, status, queue, entrypoint,
-        payload, arguments, headers, dedupe_key, max_attempts, schedule_id, workflow_id, concurrency_key
+        payload, arguments, headers, dedupe_key, max_attempts, schedule_id, workflow_id, concurrency_key, name
     )
     SELECT
         id, created, execute_after, priority, attempts + 1, 'canceled', queue, entrypoint,
-        payload, arguments, headers, dedupe_key, max_attempts, schedule_id, workflow_id, concurrency_key
+        payload, arguments, headers, dedupe_key, max_attempts, schedule_id, workflow_id, concurrency_key, name
     FROM ended
 ), notified AS (
     -- Read below: PostgreSQL skips a SELECT that nobody refers to, and no NOTIFY would be sent.

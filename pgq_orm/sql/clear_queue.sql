@@ -1,5 +1,5 @@
 -- Cancels what no worker has picked, of some entrypoints or of all, and logs it. Answers how many.
--- Locked in the order of id, as by cancel.sql, so that two of them never wait for each other in a circle.
+-- Locked in one order, as by cancel.sql, so that two of them never wait for each other in a circle.
 WITH wanted AS (
     SELECT id
     FROM pgq_job
@@ -8,7 +8,7 @@ WITH wanted AS (
             CAST(:entrypoints AS text[]) IS NULL
             OR entrypoint = ANY (CAST(:entrypoints AS text[]))
         )
-    ORDER BY id
+    ORDER BY status = 'waiting', id
     FOR UPDATE
 ), ended AS (
     DELETE FROM pgq_job AS job
@@ -18,11 +18,11 @@ WITH wanted AS (
 ), logged AS (
     INSERT INTO pgq_log (
         job_id, enqueued, execute_after, priority, attempt, status, queue, entrypoint,
-        payload, arguments, headers, dedupe_key, max_attempts, schedule_id, workflow_id, concurrency_key
+        payload, arguments, headers, dedupe_key, max_attempts, schedule_id, workflow_id, concurrency_key, name
     )
     SELECT
         id, created, execute_after, priority, attempts + 1, 'canceled', queue, entrypoint,
-        payload, arguments, headers, dedupe_key, max_attempts, schedule_id, workflow_id, concurrency_key
+        payload, arguments, headers, dedupe_key, max_attempts, schedule_id, workflow_id, concurrency_key, name
     FROM ended
 )
 SELECT count(*)

@@ -30,7 +30,7 @@ WITH ended AS (
     INSERT INTO pgq_log (
         job_id, created, enqueued, execute_after, started, priority, attempt, status, queue, entrypoint, worker_id,
         duration, result, error, traceback, payload, arguments, headers, dedupe_key, max_attempts,
-        schedule_id, workflow_id, concurrency_key
+        schedule_id, workflow_id, concurrency_key, name
     )
     SELECT
         -- not now(), which is when the handler began, where this is executed in the handler's transaction
@@ -42,7 +42,7 @@ WITH ended AS (
             WHEN payload IS NOT NULL OR arguments IS NOT NULL OR headers IS NOT NULL THEN CAST('null' AS jsonb)
         END,
         CASE WHEN outcome <> 'successful' THEN headers END,
-        dedupe_key, max_attempts, schedule_id, workflow_id, concurrency_key
+        dedupe_key, max_attempts, schedule_id, workflow_id, concurrency_key, name
     FROM ended
 )
 SELECT id

@@ -59,4 +59,5 @@ RETURNING
     job.max_attempts,
     job.worker_id,
     job.schedule_id,
-    job.cancel_requested IS NOT NULL;
+    job.cancel_requested IS NOT NULL,
+    job.workflow_id;

@@ -19,7 +19,7 @@ WITH RECURSIVE page AS (
             FROM pgq_log
             WHERE id < page.first_id
             ORDER BY id DESC
-            LIMIT 1000
+            LIMIT 800
         ) AS log
     ) AS earlier
     WHERE page.latest > since
@@ -31,12 +31,12 @@ FROM page
 CROSS JOIN LATERAL (
     SELECT *
     FROM pgq_log
-    WHERE id >= page.first_id
-        AND id < page.end_id
+    WHERE id < page.end_id
     ORDER BY id DESC
-    LIMIT 1000
+    LIMIT 800
 ) AS log
-WHERE created > since
+WHERE page.first_id < page.end_id
+    AND created > since
 GROUP BY second, queue, entrypoint, priority, status, retried
 ORDER BY second DESC, queue, entrypoint, priority DESC, status, retried
 LIMIT CAST(:tail AS bigint);

@@ -1,6 +1,6 @@
 -- Enqueues jobs that have ended again, as new ones, with what their last log row has kept. Answers for each of the ids
 -- its new id, or why it has none. The dedupe_key, the job's own or one made of its id, keeps two of a kind from being
--- to be done at a time.
+-- to be done at a time. In a workflow the new job takes the place of the old one: its name, and the edges on both sides.
 WITH wanted AS (
     SELECT DISTINCT id
     FROM unnest(CAST(:ids AS bigint[])) AS wanted (id)
@@ -28,15 +28,28 @@ WITH wanted AS (
 ), requeued AS (
     INSERT INTO pgq_job (
         queue, entrypoint, priority, payload, arguments, headers, dedupe_key, max_attempts,
-        schedule_id, workflow_id, concurrency_key
+        schedule_id, workflow_id, concurrency_key, name
     )
     SELECT
         queue, entrypoint, priority, payload, arguments, headers, key, max_attempts,
-        schedule_id, workflow_id, concurrency_key
+        schedule_id, workflow_id, concurrency_key,
+        -- what has no name goes by the id that it had first
+        CASE WHEN workflow_id IS NOT NULL THEN COALESCE(name, CAST(job_id AS text)) END
     FROM chosen
     ORDER BY job_id
     ON CONFLICT (dedupe_key) WHERE dedupe_key IS NOT NULL DO NOTHING
     RETURNING id, dedupe_key
+), successor AS (
+    SELECT chosen.job_id AS id, requeued.id AS new_id
+    FROM chosen
+    JOIN requeued ON requeued.dedupe_key = chosen.key
+    WHERE chosen.workflow_id IS NOT NULL
+), moved AS (
+    UPDATE pgq_dependency AS edge
+    SET job_id = COALESCE((SELECT new_id FROM successor WHERE id = edge.job_id), edge.job_id),
+        depends_on = COALESCE((SELECT new_id FROM successor WHERE id = edge.depends_on), edge.depends_on)
+    WHERE edge.job_id = ANY (ARRAY (SELECT id FROM successor))
+        OR edge.depends_on = ANY (ARRAY (SELECT id FROM successor))
 )
 SELECT
     wanted.id,

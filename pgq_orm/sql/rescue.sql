@@ -46,7 +46,7 @@ WITH dead AS MATERIALIZED (
 ), logged AS (
     INSERT INTO pgq_log (
         job_id, enqueued, execute_after, priority, attempt, retried, status, queue, entrypoint, worker_id, error,
-        payload, arguments, headers, dedupe_key, max_attempts, schedule_id, workflow_id, concurrency_key
+        payload, arguments, headers, dedupe_key, max_attempts, schedule_id, workflow_id, concurrency_key, name
     )
     SELECT
         id, created, execute_after, priority, attempt, retried, 'exception', queue, entrypoint, dead_worker_id,
@@ -54,7 +54,7 @@ WITH dead AS MATERIALIZED (
         CASE WHEN NOT retried THEN payload END,
         CASE WHEN NOT retried THEN arguments END,
         CASE WHEN NOT retried THEN headers END,
-        dedupe_key, max_attempts, schedule_id, workflow_id, concurrency_key
+        dedupe_key, max_attempts, schedule_id, workflow_id, concurrency_key, name
     FROM rescued
 ), buried AS (
     DELETE FROM pgq_worker

@@ -27,12 +27,12 @@ WITH retried AS (
 ), logged AS (
     INSERT INTO pgq_log (
         job_id, enqueued, execute_after, started, priority, attempt, retried, status, queue, entrypoint,
-        worker_id, duration, error, traceback, dedupe_key, max_attempts, schedule_id, workflow_id, concurrency_key
+        worker_id, duration, error, traceback, dedupe_key, max_attempts, schedule_id, workflow_id, concurrency_key, name
     )
     SELECT
         id, created, execute_after, now() - duration, priority, attempts, true, 'exception', queue, entrypoint,
         CAST(:worker_id AS uuid), duration, error, traceback, dedupe_key, max_attempts, schedule_id, workflow_id,
-        concurrency_key
+        concurrency_key, name
     FROM retried
 )
 SELECT id

@@ -32,10 +32,9 @@ from pgq_orm.sqlalchemy.columns import (
     one_of,
 )
 from pgq_orm.sqlalchemy.creation import complete
-from pgq_orm.statuses import JobStatus, LogStatus
+from pgq_orm.statuses import JobStatus, LogStatus, OnFailure
 
 CatchUp: TypeAlias = Literal["latest", "all", "none"]
-OnFailure: TypeAlias = Literal["cancel", "ignore", "wait"]
 
 metadata = MetaData()
 """The queue's tables. Give it to Alembic beside your own: `target_metadata=[Base.metadata, metadata]`."""
@@ -89,6 +88,8 @@ class Job(Base):
     schedule_id: Mapped[BigInt | None]
     workflow_id: Mapped[UUID | None]
     concurrency_key: Mapped[str | None]
+    name: Mapped[str | None]
+    waits_for: Mapped[int | None]
 
     __table_args__ = (
         CheckConstraint(one_of("status", JobStatus), name="pgq_job_status_check"),
@@ -121,7 +122,7 @@ class Job(Base):
             unique=True,
             postgresql_where=text("dedupe_key IS NOT NULL"),
         ),
-        Index("pgq_job_workflow", "workflow_id", postgresql_where=text("workflow_id IS NOT NULL")),
+        Index("pgq_job_workflow", "workflow_id", "name", postgresql_where=text("workflow_id IS NOT NULL")),
     )
 
     logs: Mapped[list["Log"]] = relationship(
@@ -150,6 +151,7 @@ class Job(Base):
         "arguments",
         "queue",
         "max_attempts",
+        "name",
     )
     def _checked(self, column: str, value: object) -> object:
         # Here and not at the flush: a flush that fails takes the session's transaction along.
@@ -190,6 +192,7 @@ class Log(Base):
     schedule_id: Mapped[BigInt | None]
     workflow_id: Mapped[UUID | None]
     concurrency_key: Mapped[str | None]
+    name: Mapped[str | None]
 
     __table_args__ = (
         CheckConstraint(one_of("status", LogStatus), name="pgq_log_status_check"),
@@ -199,7 +202,7 @@ class Log(Base):
             "id",
             postgresql_where=text(f"status = '{LogStatus.EXCEPTION}' AND NOT retried"),
         ),
-        Index("pgq_log_workflow", "workflow_id", postgresql_where=text("workflow_id IS NOT NULL")),
+        Index("pgq_log_workflow", "workflow_id", "name", postgresql_where=text("workflow_id IS NOT NULL")),
     )
 
     job: Mapped["Job | None"] = relationship(primaryjoin="foreign(Log.job_id) == Job.id", viewonly=True)
@@ -300,22 +303,21 @@ class Queue(Base):
 
 
 class Dependency(Base):
-    """An edge of a workflow: `job` waits for `parent`."""
+    """An edge of a workflow: `job` waits for `parent`, from when the edge is added."""
 
     __tablename__ = "pgq_dependency"
-    _shown = ("job_id", "depends_on", "outcome")
+    _shown = ("job_id", "depends_on", "on_failure")
 
     job_id: Mapped[BigInt] = mapped_column(primary_key=True)
     depends_on: Mapped[BigInt] = mapped_column(primary_key=True)
     on_failure: Mapped[OnFailure] = mapped_column(Text, server_default="cancel")
-    outcome: Mapped[LogStatus | None]
 
     __table_args__ = (
         CheckConstraint(
             one_of("on_failure", ("cancel", "ignore", "wait")), name="pgq_dependency_on_failure_check"
         ),
-        CheckConstraint(one_of("outcome", LogStatus), name="pgq_dependency_outcome_check"),
-        Index("pgq_dependency_parent", "depends_on", postgresql_where=text("outcome IS NULL")),
+        CheckConstraint("depends_on <> job_id", name="pgq_dependency_depends_on_check"),
+        Index("pgq_dependency_parent", "depends_on"),
     )
 
     job: Mapped["Job | None"] = relationship(

@@ -14,6 +14,7 @@ from pgq_orm.executors import AbstractEntrypointExecutor
 from pgq_orm.executors.transactional import TransactionalContext
 from pgq_orm.models import Cancellation, Context, Job, Schedule
 from pgq_orm.operations import Ended, Lease, Outcome, Release, Settled
+from pgq_orm.parents import Parents
 from pgq_orm.registry import Entrypoint, Registry
 from pgq_orm.statuses import LogStatus
 from pgq_orm.worker.judgement import Raised, Returned, Timing, in_words, judge
@@ -88,6 +89,7 @@ class Board:
         executor_of: Callable[[Job], AbstractEntrypointExecutor],
         resources: MutableMapping[Any, Any],
         find_schedule: Callable[[Job], Awaitable[Schedule | None]],
+        find_parents: Callable[[Job], Awaitable[Parents]],
         has_ended: Callable[[Lease], Awaitable[bool]],
         record: Callable[[Ended], None],
         on_free: Callable[[], None],
@@ -97,6 +99,7 @@ class Board:
         self._executor_of = executor_of
         self._resources = resources
         self._find_schedule = find_schedule
+        self._find_parents = find_parents
         self._has_ended = has_ended
         self._record = record
         self._on_free = on_free
@@ -226,7 +229,7 @@ class Board:
     ) -> Context:
         job, cancellation = attempt.job, attempt.cancellation
         if not entrypoint.transactional:
-            return Context(job, cancellation, self._resources, schedule)
+            return Context(job, cancellation, self._resources, schedule, self._find_parents)
         attempt.settlement = Settlement(
             job,
             entrypoint,
@@ -235,7 +238,12 @@ class Board:
             has_ended=self._has_ended,
         )
         return TransactionalContext(
-            job, cancellation, self._resources, schedule, settlement=attempt.settlement
+            job,
+            cancellation,
+            self._resources,
+            schedule,
+            self._find_parents,
+            settlement=attempt.settlement,
         )
 
     def _tell(self, job: Job, ended: Ended) -> None:

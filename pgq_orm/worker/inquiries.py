@@ -5,9 +5,10 @@ import itertools
 import logging
 from typing import TypeVar
 
-from pgq_orm import operations
+from pgq_orm import operations, orchestration
 from pgq_orm.models import Job, Schedule
 from pgq_orm.operations import Lease, Operation
+from pgq_orm.parents import Parents
 from pgq_orm.store import Store
 from pgq_orm.worker.service import AFTER_FAILURE
 
@@ -34,6 +35,12 @@ class Inquiries:
                 )
         # deleted since it fired: its handler expects a schedule all the same
         return Schedule(job.schedule_id or 0, job.entrypoint, "", "UTC", job.execute_after, job.execute_after)
+
+    async def find_parents(self, job: Job) -> Parents:
+        """The jobs that the job depends on, with what came of them."""
+        if job.workflow_id is None:
+            return Parents()
+        return await self._insist(orchestration.read_parents(job.id), f"read the parents of job {job.id}")
 
     async def has_ended(self, lease: Lease) -> bool:
         """Whether an attempt has ended, as soon as that is decided: its transaction may still be open at the server."""

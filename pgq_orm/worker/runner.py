@@ -146,6 +146,7 @@ class _Life:
             executor_of=crew.executor_of,
             resources=resources,
             find_schedule=inquiries.find_schedule,
+            find_parents=inquiries.find_parents,
             has_ended=inquiries.has_ended,
             record=self._record,
             on_free=self._slot_freed,

@@ -48,6 +48,8 @@ class Migration(migrations.Migration):
                         ("schedule_id", models.BigIntegerField(blank=True, null=True)),
                         ("workflow_id", models.UUIDField(blank=True, null=True)),
                         ("concurrency_key", models.TextField(blank=True, null=True)),
+                        ("name", models.TextField(blank=True, null=True)),
+                        ("waits_for", models.IntegerField(blank=True, editable=False, null=True)),
                         ("worker", Reference("pgq_orm_django.worker", "worker_id", related_name="jobs")),
                         (
                             "schedule",
@@ -99,7 +101,7 @@ class Migration(migrations.Migration):
                                 name="pgq_job_picked",
                             ),
                             models.Index(
-                                fields=["workflow_id"],
+                                fields=["workflow_id", "name"],
                                 condition=models.Q(workflow_id__isnull=False),
                                 name="pgq_job_workflow",
                             ),
@@ -143,6 +145,7 @@ class Migration(migrations.Migration):
                         ("schedule_id", models.BigIntegerField(blank=True, null=True)),
                         ("workflow_id", models.UUIDField(blank=True, null=True)),
                         ("concurrency_key", models.TextField(blank=True, null=True)),
+                        ("name", models.TextField(blank=True, null=True)),
                         ("job", Reference("pgq_orm_django.job", "job_id", related_name="logs")),
                         ("worker", Reference("pgq_orm_django.worker", "worker_id", related_name="logs")),
                         (
@@ -168,7 +171,7 @@ class Migration(migrations.Migration):
                                 name="pgq_log_failed",
                             ),
                             models.Index(
-                                fields=["workflow_id"],
+                                fields=["workflow_id", "name"],
                                 condition=models.Q(workflow_id__isnull=False),
                                 name="pgq_log_workflow",
                             ),
@@ -306,8 +309,13 @@ class Migration(migrations.Migration):
                         ),
                         ("job_id", models.BigIntegerField()),
                         ("depends_on", models.BigIntegerField()),
-                        ("on_failure", models.TextField(db_default="cancel")),
-                        ("outcome", models.TextField(blank=True, null=True)),
+                        (
+                            "on_failure",
+                            models.TextField(
+                                choices=[("cancel", "cancel"), ("ignore", "ignore"), ("wait", "wait")],
+                                db_default="cancel",
+                            ),
+                        ),
                         ("job", Reference("pgq_orm_django.job", "job_id", related_name="dependencies")),
                         ("parent", Reference("pgq_orm_django.job", "depends_on", related_name="dependents")),
                     ],
@@ -321,16 +329,12 @@ class Migration(migrations.Migration):
                                 name="pgq_dependency_on_failure_check",
                             ),
                             models.CheckConstraint(
-                                condition=models.Q(outcome__in=["successful", "exception", "canceled"]),
-                                name="pgq_dependency_outcome_check",
+                                condition=~models.Q(depends_on=models.F("job_id")),
+                                name="pgq_dependency_depends_on_check",
                             ),
                         ],
                         "indexes": [
-                            models.Index(
-                                fields=["depends_on"],
-                                condition=models.Q(outcome__isnull=True),
-                                name="pgq_dependency_parent",
-                            ),
+                            models.Index(fields=["depends_on"], name="pgq_dependency_parent"),
                         ],
                     },
                 ),

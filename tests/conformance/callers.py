@@ -43,6 +43,9 @@ class Caller(ABC):
     async def cancel(self, job_ids: list[int]) -> dict[int, bool]: ...
 
     @abstractmethod
+    async def ask(self, method: str, *arguments: Any, **options: Any) -> Any: ...
+
+    @abstractmethod
     async def execute(self, statement: str) -> Rows: ...
 
     @abstractmethod
@@ -72,6 +75,9 @@ class SqlAlchemyCaller(Caller):
 
     async def cancel(self, job_ids: list[int]) -> dict[int, bool]:
         return await self.call(self._queries.mark_job_as_cancelled, job_ids)
+
+    async def ask(self, method: str, *arguments: Any, **options: Any) -> Any:
+        return await self.call(getattr(self._queries, method), *arguments, **options)
 
     async def execute(self, statement: str) -> Rows:
         result = await self.call(self.carrier.execute, text(statement))
@@ -108,6 +114,9 @@ class DjangoCaller(Caller):
 
     async def cancel(self, job_ids: list[int]) -> dict[int, bool]:
         return await pgq_orm_django.acancel(job_ids, using=self._using)
+
+    async def ask(self, method: str, *arguments: Any, **options: Any) -> Any:
+        return await getattr(pgq_orm_django, f"a{method}")(*arguments, using=self._using, **options)
 
     @sync_to_async
     def execute(self, statement: str) -> Rows:

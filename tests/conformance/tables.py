@@ -79,6 +79,12 @@ class Tables:
         """All jobs, in the order of their ids."""
         return self._rows("pgq_job")
 
+    def statuses(self) -> dict[int, str]:
+        """Where each job is in its life, or how it ended."""
+        return {row.id: row.status for row in self.jobs()} | {
+            row.job_id: row.status for row in self.logs() if not row.retried
+        }
+
     def logs(self) -> list[Any]:
         """All log rows, in the order of their ids."""
         return self._rows("pgq_log")

@@ -27,7 +27,7 @@ def blocks(page: str) -> list[str]:
 
 
 @pytest.mark.parametrize("driver", ["psycopg", "asyncpg"])
-@pytest.mark.parametrize("page", ["queries.md", "queues.md", "results.md"])
+@pytest.mark.parametrize("page", ["queries.md", "queues.md", "results.md", "workflows.md"])
 async def test_the_examples_run_and_answer_what_they_say(
     workshop: Workshop, dsn: str, monkeypatch: pytest.MonkeyPatch, page: str, driver: Driver
 ) -> None:

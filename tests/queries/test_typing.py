@@ -8,7 +8,7 @@ from sqlalchemy import Engine
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.orm import Session
 
-from pgq_orm import administration, enqueueing, functions
+from pgq_orm import administration, enqueueing, functions, orchestration
 from pgq_orm import queues as queue_settings
 from pgq_orm.methods import Administration
 from pgq_orm.reports import FailedJob, JobIdStatus, QueueStatistics
@@ -51,7 +51,7 @@ METHODS = [name for name in vars(Administration) if not name.startswith("_")]
 def test_each_method_shows_the_signature_and_the_docstring_of_its_one_definition(
     queries: type[Any], name: str
 ) -> None:
-    places: list[Any] = [enqueueing, administration, functions, queue_settings]
+    places: list[Any] = [enqueueing, administration, functions, orchestration, queue_settings]
     definition = next(getattr(place, name) for place in places if hasattr(place, name))
     assert inspect.signature(getattr(queries, name)) == inspect.signature(definition)
     assert inspect.getdoc(getattr(queries, name)) == inspect.getdoc(definition)

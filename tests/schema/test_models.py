@@ -182,14 +182,27 @@ def test_relations_serve_in_filters_joins_and_eager_loads(session: Session) -> N
 
 
 def test_the_edges_of_a_workflow_lead_both_ways(session: Session) -> None:
-    first, second = Job(entrypoint="fetch"), Job(entrypoint="load", status=JobStatus.WAITING)
+    first, second = Job(entrypoint="fetch"), Job(entrypoint="load")
     session.add_all([first, second])
     session.flush()
     edge = Dependency(job_id=second.id, depends_on=first.id)
     session.add(edge)
     session.flush()
-    assert (edge.job, edge.parent, edge.on_failure, edge.outcome) == (second, first, "cancel", None)
+    assert (edge.job, edge.parent, edge.on_failure) == (second, first, "cancel")
     assert (second.dependencies, first.dependents) == ([edge], [edge])
+
+
+def test_a_job_waits_as_soon_as_an_edge_is_added(session: Session) -> None:
+    first, second = Job(entrypoint="fetch"), Job(entrypoint="load")
+    session.add_all([first, second])
+    session.flush()
+    session.add(Dependency(job_id=second.id, depends_on=first.id))
+    session.flush()
+    session.refresh(first)
+    session.refresh(second)
+    assert (first.status, first.waits_for) == (JobStatus.QUEUED, None)
+    assert (second.status, second.waits_for) == (JobStatus.WAITING, 1)
+    assert first.workflow_id == second.workflow_id is not None
 
 
 def test_plain_sql_gives_mapped_jobs(session: Session) -> None:

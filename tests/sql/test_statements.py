@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from sqlalchemy import text
 
-from pgq_orm import administration, operations, queues
+from pgq_orm import administration, operations, orchestration, queues
 from pgq_orm.sql import Statement, names, statement
 from tests.sql.prepared import parameters, prepare
 
@@ -61,4 +61,5 @@ def test_it_says_what_it_guarantees(of: Statement) -> None:
 
 @every_statement
 def test_an_operation_uses_it(of: Statement) -> None:
-    assert any(f'"{of.name}"' in inspect.getsource(module) for module in (operations, administration, queues))
+    modules = (operations, administration, orchestration, queues)
+    assert any(f'"{of.name}"' in inspect.getsource(module) for module in modules)

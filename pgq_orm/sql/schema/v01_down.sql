@@ -16,4 +16,12 @@ DROP FUNCTION IF EXISTS pgq_wake();
 
 DROP FUNCTION IF EXISTS pgq_queue_changed();
 
+DROP FUNCTION IF EXISTS pgq_await_parents();
+
+DROP FUNCTION IF EXISTS pgq_job_ended();
+
+DROP FUNCTION IF EXISTS pgq_release_children(bigint[]);
+
+DROP FUNCTION IF EXISTS pgq_cancel_orphans(bigint[], bigint[]);
+
 DROP SEQUENCE IF EXISTS pgq_wake_seq;

@@ -23,6 +23,10 @@ CREATE TABLE pgq_job (
     schedule_id bigint,
     workflow_id uuid,
     concurrency_key text,
+    -- what the job is called in its workflow
+    name text,
+    -- how many of the jobs it depends on have not ended as they must; NULL if it never had any
+    waits_for integer,
     CONSTRAINT pgq_job_status_check CHECK (status IN ('waiting', 'queued', 'picked')),
     CONSTRAINT pgq_job_entrypoint_check CHECK (entrypoint <> ''),
     -- An instant that drivers cannot read would make every pick that answers it fail.
@@ -57,7 +61,7 @@ CREATE INDEX pgq_job_picked ON pgq_job (entrypoint, worker_id)
 CREATE UNIQUE INDEX pgq_job_dedupe_key ON pgq_job (dedupe_key)
     WHERE dedupe_key IS NOT NULL;
 
-CREATE INDEX pgq_job_workflow ON pgq_job (workflow_id)
+CREATE INDEX pgq_job_workflow ON pgq_job (workflow_id, name)
     WHERE workflow_id IS NOT NULL;
 
 -- What has been done: one row for each attempt that ended. Append-only; pruned by age in the order of id.
@@ -89,6 +93,7 @@ CREATE TABLE pgq_log (
     schedule_id bigint,
     workflow_id uuid,
     concurrency_key text,
+    name text,
     CONSTRAINT pgq_log_status_check CHECK (status IN ('successful', 'exception', 'canceled'))
 ) WITH (
     -- Rows are never rewritten: freeze them at the first vacuum and never look at the page again.
@@ -100,7 +105,7 @@ CREATE INDEX pgq_log_job ON pgq_log (job_id);
 CREATE INDEX pgq_log_failed ON pgq_log (id)
     WHERE status = 'exception' AND NOT retried;
 
-CREATE INDEX pgq_log_workflow ON pgq_log (workflow_id)
+CREATE INDEX pgq_log_workflow ON pgq_log (workflow_id, name)
     WHERE workflow_id IS NOT NULL;
 
 CREATE TABLE pgq_schedule (
@@ -181,19 +186,18 @@ $$;
 CREATE TRIGGER pgq_queue_changed AFTER INSERT OR UPDATE OR DELETE ON pgq_queue
     FOR EACH ROW EXECUTE FUNCTION pgq_queue_changed();
 
--- The edges of workflows: job_id waits for depends_on. `outcome` is how the parent ended, NULL until it has.
+-- The edges of workflows: job_id waits for depends_on, which is older. They stay when either has ended, follow a job that
+-- is enqueued again, and go with the log row of job_id.
 CREATE TABLE pgq_dependency (
     job_id bigint NOT NULL,
     depends_on bigint NOT NULL,
     on_failure text NOT NULL DEFAULT 'cancel',
-    outcome text,
     CONSTRAINT pgq_dependency_pkey PRIMARY KEY (job_id, depends_on),
     CONSTRAINT pgq_dependency_on_failure_check CHECK (on_failure IN ('cancel', 'ignore', 'wait')),
-    CONSTRAINT pgq_dependency_outcome_check CHECK (outcome IN ('successful', 'exception', 'canceled'))
+    CONSTRAINT pgq_dependency_depends_on_check CHECK (depends_on <> job_id)
 );
 
-CREATE INDEX pgq_dependency_parent ON pgq_dependency (depends_on)
-    WHERE outcome IS NULL;
+CREATE INDEX pgq_dependency_parent ON pgq_dependency (depends_on);
 
 -- When the last wake-up was sent, in milliseconds. A sequence, because it is outside transactions: the guard
 -- neither locks concurrent enqueuers against each other nor waits for anybody's commit.
@@ -242,6 +246,294 @@ CREATE CONSTRAINT TRIGGER pgq_job_wake_sooner AFTER UPDATE OF execute_after ON p
     DEFERRABLE INITIALLY DEFERRED
     FOR EACH ROW WHEN (OLD.status = 'queued' AND NEW.execute_after < OLD.execute_after)
     EXECUTE FUNCTION pgq_wake();
+
+-- A job whose last parent has ended.
+CREATE CONSTRAINT TRIGGER pgq_job_wake_released AFTER UPDATE OF waits_for ON pgq_job
+    DEFERRABLE INITIALLY DEFERRED
+    FOR EACH ROW WHEN (OLD.status = 'waiting' AND NEW.status = 'queued')
+    EXECUTE FUNCTION pgq_wake();
+
+-- Cancels jobs that wait for parents which failed, and logs of each which one that was.
+CREATE FUNCTION pgq_cancel_orphans(orphans bigint[], causes bigint[]) RETURNS void
+    LANGUAGE plpgsql
+AS $$
+BEGIN
+    WITH ended AS (
+        DELETE FROM pgq_job AS job
+        USING unnest(orphans, causes) AS orphan (id, cause)
+        WHERE job.id = orphan.id
+            AND job.status <> 'picked'
+        RETURNING job.*, orphan.cause
+    )
+    INSERT INTO pgq_log (
+        job_id, enqueued, execute_after, priority, attempt, status, queue, entrypoint, error,
+        payload, arguments, headers, dedupe_key, max_attempts, schedule_id, workflow_id, concurrency_key, name
+    )
+    SELECT
+        ended.id, created, execute_after, priority, attempts + 1, 'canceled', queue, ended.entrypoint,
+        CASE
+            WHEN parent.status IS NULL THEN format('ParentFailed: job %s was removed', cause)
+            ELSE format('ParentFailed: job %s (%s) ended as %s', cause, parent.name, parent.status)
+        END,
+        payload, arguments, headers, dedupe_key, max_attempts, schedule_id, workflow_id, concurrency_key, ended.name
+    FROM ended
+    LEFT JOIN LATERAL (
+        SELECT COALESCE(name, entrypoint) AS name, status
+        FROM pgq_log
+        WHERE job_id = ended.cause
+            AND NOT retried
+        UNION ALL
+        -- it is deleted by this very statement, which does not see that
+        SELECT COALESCE(name, entrypoint), 'canceled'
+        FROM pgq_job
+        WHERE id = ended.cause
+        LIMIT 1
+    ) AS parent ON true;
+END
+$$;
+
+-- Tells the jobs that depend on some which have just ended: they are released, or cancelled with all that depends on them.
+-- A counter on the child's row says how many parents it still waits for, because of two parents that end at the same
+-- time neither transaction sees the other's end: an UPDATE sees the newest count, a look at the edges would not.
+CREATE FUNCTION pgq_release_children(parents bigint[]) RETURNS void
+    LANGUAGE plpgsql
+    -- Plans are kept for the session: none may be made from what the tables held when it began.
+    SET enable_seqscan = off
+    SET enable_hashjoin = off
+    SET enable_mergejoin = off
+AS $$
+DECLARE
+    succeeded bigint[];
+    failed bigint[];
+    orphans bigint[];
+    causes bigint[];
+    released bigint[];
+    counts integer[];
+BEGIN
+    IF NOT EXISTS (SELECT FROM pgq_dependency WHERE depends_on = ANY (parents)) THEN
+        RETURN;
+    END IF;
+
+    SELECT
+        COALESCE(array_agg(id) FILTER (WHERE outcome.is_success), '{}'),
+        COALESCE(array_agg(id) FILTER (WHERE NOT outcome.is_success), '{}')
+    INTO succeeded, failed
+    FROM unnest(parents) AS parent (id)
+    CROSS JOIN LATERAL (
+        SELECT COALESCE(
+            (SELECT status = 'successful' FROM pgq_log WHERE job_id = parent.id AND NOT retried LIMIT 1),
+            false
+        ) AS is_success
+    ) AS outcome;
+
+    IF failed <> '{}' THEN
+        WITH RECURSIVE orphan (id) AS (
+            SELECT job_id
+            FROM pgq_dependency
+            WHERE depends_on = ANY (failed)
+                AND on_failure = 'cancel'
+                AND (SELECT status FROM pgq_job WHERE id = job_id) = 'waiting'
+            UNION
+            SELECT child.id
+            FROM orphan
+            CROSS JOIN LATERAL (
+                SELECT job_id AS id
+                FROM pgq_dependency
+                WHERE depends_on = orphan.id
+                    AND on_failure = 'cancel'
+                    AND (SELECT status FROM pgq_job WHERE id = job_id) = 'waiting'
+                -- so that it is looked up for one after the other: a join would read all edges at each step
+                OFFSET 0
+            ) AS child
+        )
+        SELECT array_agg(id)
+        INTO orphans
+        FROM orphan;
+    END IF;
+
+    -- All who touch the same children lock them in one order. What follows sees what the last of them has left.
+    PERFORM FROM pgq_job
+    WHERE id = ANY (ARRAY (SELECT job_id FROM pgq_dependency WHERE depends_on = ANY (parents || orphans)))
+        AND status = 'waiting'
+    ORDER BY id
+    FOR UPDATE;
+
+    IF orphans IS NOT NULL THEN
+        SELECT array_agg(job_id), array_agg(cause)
+        INTO orphans, causes
+        FROM (
+            SELECT job_id, min(depends_on) AS cause
+            FROM pgq_dependency
+            WHERE depends_on = ANY (failed || orphans)
+                AND on_failure = 'cancel'
+            GROUP BY job_id
+        ) AS orphan;
+        -- tells their children in turn
+        PERFORM pgq_cancel_orphans(orphans, causes);
+    END IF;
+
+    SELECT array_agg(job_id), array_agg(count)
+    INTO released, counts
+    FROM (
+        SELECT job_id, count(*) AS count
+        FROM (
+            SELECT job_id FROM pgq_dependency WHERE depends_on = ANY (succeeded)
+            UNION ALL
+            SELECT job_id FROM pgq_dependency WHERE depends_on = ANY (failed) AND on_failure = 'ignore'
+        ) AS met
+        GROUP BY job_id
+    ) AS child;
+    UPDATE pgq_job AS job
+    SET waits_for = waits_for - child.count,
+        status = CASE WHEN waits_for > child.count THEN 'waiting' ELSE 'queued' END,
+        -- not now(), which may be earlier than the child's execute_after: it would be deferred
+        updated = statement_timestamp()
+    FROM unnest(released, counts) AS child (id, count)
+    WHERE job.id = child.id
+        AND job.status = 'waiting';
+END
+$$;
+
+CREATE FUNCTION pgq_job_ended() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path FROM CURRENT
+AS $$
+DECLARE
+    parents bigint[];
+BEGIN
+    SELECT array_agg(id) INTO parents FROM ended WHERE workflow_id IS NOT NULL;
+    IF parents IS NOT NULL THEN
+        PERFORM pgq_release_children(parents);
+    END IF;
+    RETURN NULL;
+END
+$$;
+
+-- Whatever ends a job. Its log row tells how, if the same statement has written one; if none has, the job was removed, and
+-- counts as failed. For jobs without a workflow, a batch of a thousand pays as much as for one more job.
+CREATE TRIGGER pgq_job_ended AFTER DELETE ON pgq_job
+    REFERENCING OLD TABLE AS ended
+    FOR EACH STATEMENT EXECUTE FUNCTION pgq_job_ended();
+
+-- Lets jobs wait for their parents: counts anew how many are open. That is a parent which has not ended, and one which
+-- failed and must succeed on another try. Exact because the parents are locked first, and then read by a statement that
+-- begins when nobody else can end them any more.
+CREATE FUNCTION pgq_await_parents() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path FROM CURRENT
+    SET enable_seqscan = off
+    SET enable_hashjoin = off
+    SET enable_mergejoin = off
+AS $$
+DECLARE
+    children bigint[];
+    parents bigint[];
+    orphans bigint[];
+    causes bigint[];
+    new_workflow_id uuid := gen_random_uuid();
+BEGIN
+    SELECT array_agg(DISTINCT job_id), array_agg(DISTINCT depends_on) INTO children, parents FROM added;
+    IF children IS NULL THEN
+        RETURN NULL;
+    END IF;
+    -- In the order in which whoever ends jobs locks them: those that may run, then those that wait. Nobody else knows the
+    -- rows of this transaction.
+    PERFORM FROM pgq_job
+    WHERE id = ANY (children || parents)
+        AND xmin <> CAST(pg_current_xact_id() AS xid)
+    ORDER BY status = 'waiting', id
+    FOR UPDATE;
+
+    -- Edges make a workflow: its id is what tells, when a job ends, that others may depend on it.
+    UPDATE pgq_job AS job
+    SET workflow_id = COALESCE(
+        (
+            SELECT known.workflow_id
+            FROM pgq_dependency AS edge
+            CROSS JOIN LATERAL (
+                SELECT workflow_id FROM pgq_job WHERE id = edge.depends_on
+                UNION ALL
+                SELECT workflow_id FROM pgq_log WHERE job_id = edge.depends_on AND NOT retried
+                LIMIT 1
+            ) AS known
+            WHERE edge.job_id = job.id
+                AND known.workflow_id IS NOT NULL
+            ORDER BY edge.depends_on
+            LIMIT 1
+        ),
+        new_workflow_id
+    )
+    WHERE id = ANY (children)
+        AND workflow_id IS NULL;
+    -- Written even if it changes nothing: whoever ends the parent in a transaction whose snapshot is too old to see the
+    -- new edges (REPEATABLE READ) must fail.
+    UPDATE pgq_job AS job
+    SET workflow_id = COALESCE(
+        workflow_id,
+        (
+            SELECT child.workflow_id
+            FROM pgq_dependency AS edge
+            JOIN pgq_job AS child ON child.id = edge.job_id
+            WHERE edge.depends_on = job.id
+            ORDER BY edge.job_id
+            LIMIT 1
+        )
+    )
+    WHERE id = ANY (parents)
+        AND (workflow_id IS NULL OR xmin <> CAST(pg_current_xact_id() AS xid));
+
+    -- An edge that only moved, with a job that is enqueued again, cancels nothing: that job is wanted.
+    IF TG_OP = 'INSERT' THEN
+        SELECT array_agg(job_id), array_agg(cause)
+        INTO orphans, causes
+        FROM (
+            SELECT job_id, min(depends_on) AS cause
+            FROM added
+            WHERE on_failure = 'cancel'
+                AND NOT COALESCE((SELECT true FROM pgq_job WHERE id = depends_on), false)
+                AND NOT COALESCE(
+                    (SELECT status = 'successful' FROM pgq_log WHERE job_id = depends_on AND NOT retried LIMIT 1),
+                    false
+                )
+            GROUP BY job_id
+        ) AS orphan;
+        IF orphans IS NOT NULL THEN
+            PERFORM pgq_cancel_orphans(orphans, causes);
+        END IF;
+    END IF;
+
+    UPDATE pgq_job AS job
+    SET waits_for = parent.open,
+        status = CASE WHEN parent.open > 0 THEN 'waiting' ELSE 'queued' END,
+        updated = statement_timestamp()
+    FROM unnest(children) AS child (id)
+    CROSS JOIN LATERAL (
+        SELECT count(*) AS open
+        FROM pgq_dependency AS edge
+        WHERE edge.job_id = child.id
+            AND COALESCE(
+                (SELECT true FROM pgq_job WHERE id = edge.depends_on),
+                edge.on_failure = 'wait' AND NOT COALESCE(
+                    (SELECT status = 'successful' FROM pgq_log WHERE job_id = edge.depends_on AND NOT retried LIMIT 1),
+                    false
+                )
+            )
+        OFFSET 0
+    ) AS parent
+    WHERE job.id = child.id
+        AND job.status <> 'picked'
+        AND (job.waits_for, job.status = 'waiting') IS DISTINCT FROM (parent.open, parent.open > 0);
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER pgq_dependency_added AFTER INSERT ON pgq_dependency
+    REFERENCING NEW TABLE AS added
+    FOR EACH STATEMENT EXECUTE FUNCTION pgq_await_parents();
+
+CREATE TRIGGER pgq_dependency_moved AFTER UPDATE ON pgq_dependency
+    REFERENCING NEW TABLE AS added
+    FOR EACH STATEMENT EXECUTE FUNCTION pgq_await_parents();
 
 CREATE TABLE pgq_version (
     version integer NOT NULL,

@@ -1,0 +1,17 @@
+-- What came of the jobs that a job depends on; one that has been removed is left out.
+SELECT parent.*
+FROM pgq_dependency AS edge
+CROSS JOIN LATERAL (
+    SELECT id, name, entrypoint, status, CAST(NULL AS text) AS result, CAST(NULL AS text) AS error
+    FROM pgq_job
+    WHERE id = edge.depends_on
+    UNION ALL
+    SELECT job_id, name, entrypoint, status, CAST(result AS text), error
+    FROM pgq_log
+    WHERE job_id = edge.depends_on
+        AND NOT retried
+    -- One by one, by index: without statistics the planner would rather read the whole log.
+    LIMIT 1
+) AS parent
+WHERE edge.job_id = CAST(:id AS bigint)
+ORDER BY edge.depends_on;
