@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
 from sqlalchemy import func, insert, literal, select
-from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from example_project.ledger.models import Balance, Entry
@@ -37,10 +36,10 @@ class Posting:
 
 
 async def post(session: AsyncSession, posting: Posting) -> None:
-    """Posts both sides. Doing so again changes nothing, so the job may run twice."""
+    """Posts both sides. Once is up to the caller: the worker's handler is transactional."""
     sides = {posting.debit: posting.amount, posting.credit: -posting.amount}
     await session.execute(
-        postgresql.insert(Entry).on_conflict_do_nothing(index_elements=[Entry.transfer_id, Entry.account]),
+        insert(Entry),
         [
             {"transfer_id": posting.transfer_id, "account": account, "amount": amount, "memo": posting.memo}
             for account, amount in sides.items()

@@ -46,7 +46,7 @@ class Entry(Base):
     """One side of a posted transfer, or of a sale in the shop."""
 
     __tablename__ = "ledger_entry"
-    # a job may run twice, an entry must not be posted twice
+    # nothing relies on it: that a posting is made once is the queue's promise, and this would tell if it were broken
     __table_args__ = (UniqueConstraint("transfer_id", "account", name="ledger_entry_once"),)
 
     id: Mapped[int] = mapped_column(Identity(), primary_key=True)

@@ -20,11 +20,11 @@ async def create_pgqueuer() -> AsyncIterator[PgQueuer]:
     engine = create_async_engine(database_url())
     pgq = PgQueuer(engine)
 
-    @pgq.entrypoint("post_entry", max_attempts=5)
+    @pgq.entrypoint("post_entry", max_attempts=5, transactional=True)
     async def post_entry(job: Job, session: AsyncSession) -> None:
         await post(session, Posting.from_arguments(job.arguments))
 
-    @pgq.schedule("draw_balance", os.environ.get("LEDGER_BALANCE_CRON", EVERY_MINUTE))
+    @pgq.schedule("draw_balance", os.environ.get("LEDGER_BALANCE_CRON", EVERY_MINUTE), transactional=True)
     async def balance(schedule: Schedule, session: AsyncSession) -> None:
         assert schedule.last_run is not None  # the tick that brought us here
         await draw_balance(session, schedule.last_run)
