@@ -2,7 +2,7 @@
 
 import typer
 
-from pgq_orm.cli import run, schema
+from pgq_orm.cli import dashboard, jobs, run, schedules, schema
 
 app = typer.Typer(
     name="pgq",
@@ -17,3 +17,12 @@ app.command()(schema.install)
 app.command()(schema.upgrade)
 app.command()(schema.uninstall)
 app.command()(schema.sql)
+
+app.command(rich_help_panel="Jobs")(jobs.queue)
+app.command(rich_help_panel="Jobs")(jobs.cancel)
+app.command(rich_help_panel="Jobs")(jobs.failed)
+app.command(rich_help_panel="Jobs")(jobs.requeue)
+
+app.command(rich_help_panel="What there is")(dashboard.dashboard)
+app.command(rich_help_panel="What there is")(dashboard.workers)
+app.command(rich_help_panel="What there is")(schedules.schedules)
