@@ -16,6 +16,7 @@ from pgq_orm.store import Store, open_store
 from pgq_orm.worker.allowance import Ending
 from pgq_orm.worker.runner import Runner
 from pgq_orm.worker.settings import QueueExecutionMode, WorkerSettings
+from pgq_orm.worker.vitals import Vitals
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +53,8 @@ class Application:
         """The application's own, in every handler's context."""
         self.shutdown: asyncio.Event = asyncio.Event() if shared is None else shared.shutdown
         """Set it to end `run()`: what runs is finished, nothing more is picked."""
+        self.started = asyncio.Event()
+        """Set once `run()` has registered its worker, which picks jobs from then on."""
         self._runners: list[Runner] = [] if shared is None else shared._runners  # those at work
         self._last_runner: Runner | None = None
         for queue in queues:
@@ -85,7 +88,9 @@ class Application:
         settings = WorkerSettings(
             queues=self._queues() if queues is None else tuple(queues),
             batch_size=batch_size,
-            max_concurrent_tasks=max_concurrent_tasks or DEFAULTS.max_concurrent_tasks,
+            max_concurrent_tasks=(
+                DEFAULTS.max_concurrent_tasks if max_concurrent_tasks is None else max_concurrent_tasks
+            ),
             dequeue_timeout=dequeue_timeout,
             heartbeat_timeout=heartbeat_timeout,
             shutdown_on_listener_failure=shutdown_on_listener_failure,
@@ -98,6 +103,7 @@ class Application:
         )
         registry = self._served()
         _tell_of_impatience(registry, heartbeat_timeout)
+        self.started.clear()
         store = self.store.sibling()  # so that an application may be run again, in another loop too
         runner = Runner(
             store=store,
@@ -105,6 +111,7 @@ class Application:
             settings=settings,
             resources=self.resources,
             shutdown=self.shutdown,
+            started=self.started,
         )
         self._runners.append(runner)
         self._last_runner = runner
@@ -118,6 +125,13 @@ class Application:
     def ending(self) -> Ending | None:
         """Why `run()` has ended; None before it did."""
         return None if self._last_runner is None else self._last_runner.ending
+
+    def vitals(self) -> Vitals:
+        """How the worker fares: whether it takes jobs, how many run, when the database last answered.
+
+        Asks nobody, and may be called from any thread.
+        """
+        return Vitals() if self._last_runner is None else self._last_runner.vitals()
 
     def stop_now(self) -> None:
         """Ends `run()` without waiting: handlers are interrupted, all their jobs go back to the queue."""

@@ -234,6 +234,18 @@ class CommitRefused(PgqError):  # noqa: N818 - what happened, and not in the han
     """A transactional handler tried to commit by itself, apart from the end of its job."""
 
 
+class FlagError(PgqError, ValueError):
+    """A command was given flags that cannot be obeyed."""
+
+
+class ProcessesFailed(PgqError):  # noqa: N818 - what happened; the message is the process's own
+    """None of the supervised processes got to work; the message is what the first of them said."""
+
+
+class ProbeError(PgqError):
+    """The probe cannot listen where it was told to."""
+
+
 class LeaseLost(PgqError):  # noqa: N818 - a fact about the job rather than a fault of the caller
     """The job was given to another worker; whatever this one still does for it must not be kept."""
 

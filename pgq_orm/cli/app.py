@@ -12,7 +12,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-app.command()(run.run)
+app.command(context_settings={"auto_envvar_prefix": "PGQ"})(run.run)
 app.command()(schema.install)
 app.command()(schema.upgrade)
 app.command()(schema.uninstall)

@@ -3,16 +3,59 @@
 import logging
 import os
 import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import Annotated
+from enum import StrEnum
+from multiprocessing import parent_process
+from typing import Annotated, Any
 
 import typer
 
 from pgq_orm.applications import DEFAULTS
-from pgq_orm.cli.complaints import complaining
+from pgq_orm.cli.complaints import complaining, complaint_about
+from pgq_orm.errors import FlagError
 from pgq_orm.factories import load_factory, opened
-from pgq_orm.process import run_process
+from pgq_orm.processes.flags import HELP, PROBE_HOST, parse_duration, refuse_conflicts
+from pgq_orm.processes.helm import Helm
+from pgq_orm.processes.launch import launch
+from pgq_orm.processes.probe import Address
+from pgq_orm.processes.reloading import ModuleWatch
+from pgq_orm.processes.worker import LoopKind, run_worker
+from pgq_orm.worker.allowance import Ending
 from pgq_orm.worker.settings import QueueExecutionMode
+
+
+class LogLevel(StrEnum):
+    """How much the worker says."""
+
+    debug = "debug"
+    info = "info"
+    warning = "warning"
+    error = "error"
+
+
+@dataclass(frozen=True)
+class FactoryProgram:
+    """The worker of the application that a factory makes."""
+
+    factory: str
+    log_level: LogLevel
+    options: Mapping[str, Any]
+
+    def run(self, helm: Helm) -> Ending | None:
+        _log(self.log_level)
+        return run_worker(opened(load_factory(self.factory)), helm, **self.options)
+
+    def explain(self, error: Exception) -> str | None:
+        return complaint_about(error)
+
+
+def _duration(text: str) -> timedelta:
+    try:
+        return parse_duration(text)
+    except FlagError as error:
+        raise typer.BadParameter(str(error)) from error
 
 
 def run(
@@ -23,41 +66,80 @@ def run(
             show_default=False,
         ),
     ],
-    queue: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="A queue to serve; give it several times for several. "
-            "By default those that the application declares, and 'default'."
-        ),
-    ] = None,
+    queue: Annotated[list[str] | None, typer.Option(metavar="NAME", help=HELP["queue"])] = None,
     concurrency: Annotated[
-        int, typer.Option("--concurrency", "--max-concurrent-tasks", min=1, help="Jobs that run at a time.")
+        int,
+        typer.Option("--concurrency", "--max-concurrent-tasks", min=1, metavar="N", help=HELP["concurrency"]),
     ] = DEFAULTS.max_concurrent_tasks,
     batch_size: Annotated[
-        int, typer.Option(min=1, help="Jobs picked by one statement, at the most.")
+        int, typer.Option(min=1, metavar="N", help=HELP["batch-size"])
     ] = DEFAULTS.batch_size,
+    processes: Annotated[int | None, typer.Option(min=1, metavar="N", help=HELP["processes"])] = None,
+    drain: Annotated[bool, typer.Option("--drain", help=HELP["drain"])] = False,
+    max_jobs: Annotated[int | None, typer.Option(min=1, metavar="N", help=HELP["max-jobs"])] = None,
+    max_time: Annotated[
+        timedelta | None, typer.Option(parser=_duration, metavar="DURATION", help=HELP["max-time"])
+    ] = None,
+    shutdown_timeout: Annotated[
+        timedelta | None, typer.Option(parser=_duration, metavar="DURATION", help=HELP["shutdown-timeout"])
+    ] = None,
+    probe_port: Annotated[
+        int | None, typer.Option(min=0, max=65535, metavar="PORT", help=HELP["probe-port"])
+    ] = None,
+    probe_host: Annotated[str, typer.Option(metavar="ADDRESS", help=HELP["probe-host"])] = PROBE_HOST,
+    reload: Annotated[bool, typer.Option("--reload", help=HELP["reload"])] = False,
+    loop: Annotated[LoopKind, typer.Option(metavar="KIND", help=HELP["loop"])] = LoopKind.auto,
     dequeue_timeout: Annotated[
-        float, typer.Option(min=0.1, help="Seconds that an idle worker relies on being woken.")
+        float, typer.Option(min=0.1, metavar="SECONDS", help=HELP["dequeue-timeout"])
     ] = DEFAULTS.dequeue_timeout.total_seconds(),
     heartbeat_timeout: Annotated[
-        float, typer.Option(min=1, help="Seconds without heartbeat after which the worker is declared dead.")
+        float, typer.Option(min=1, metavar="SECONDS", help=HELP["heartbeat-timeout"])
     ] = DEFAULTS.heartbeat_timeout.total_seconds(),
     mode: Annotated[
-        QueueExecutionMode, typer.Option(help="Run until asked to end, or until no job is ready.")
+        QueueExecutionMode, typer.Option(metavar="MODE", help="continuous, or drain: the same as --drain.")
     ] = DEFAULTS.mode,
-    drain: Annotated[bool, typer.Option("--drain", help="The same as --mode drain.")] = False,
-    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
+    log_level: Annotated[
+        LogLevel,
+        typer.Option(case_sensitive=False, metavar="LEVEL", help="debug, info, warning or error."),
+    ] = LogLevel.info,
 ) -> None:
-    """Run a worker until SIGTERM or SIGINT: once to finish what runs, twice to give everything back now."""
-    logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)-7s %(message)s")
+    """Run a worker until SIGTERM or SIGINT: once to finish what runs, twice to give everything back now.
+
+    Every option can be given by the environment as well: PGQ_CONCURRENCY for --concurrency.
+    """
+    mode = QueueExecutionMode.drain if drain else mode
+    try:
+        refuse_conflicts(processes=processes, drain=mode is QueueExecutionMode.drain, reload=reload)
+    except FlagError as error:
+        raise typer.BadParameter(str(error)) from error
+    _log(log_level)
     sys.path.insert(0, os.getcwd())
+    program = FactoryProgram(
+        factory,
+        log_level,
+        {
+            "queues": tuple(queue) if queue else None,
+            "max_concurrent_tasks": concurrency,
+            "batch_size": batch_size,
+            "dequeue_timeout": timedelta(seconds=dequeue_timeout),
+            "heartbeat_timeout": timedelta(seconds=heartbeat_timeout),
+            "mode": mode,
+            "max_jobs": max_jobs,
+            "max_time": max_time,
+            "shutdown_timeout": shutdown_timeout,
+            "loop": loop,
+        },
+    )
     with complaining():
-        run_process(
-            opened(load_factory(factory)),
-            queues=tuple(queue) if queue else None,
-            max_concurrent_tasks=concurrency,
-            batch_size=batch_size,
-            dequeue_timeout=timedelta(seconds=dequeue_timeout),
-            heartbeat_timeout=timedelta(seconds=heartbeat_timeout),
-            mode=QueueExecutionMode.drain if drain else mode,
+        status = launch(
+            program,
+            processes=processes,
+            probe=None if probe_port is None else Address(probe_host, probe_port),
+            watch=ModuleWatch() if reload else None,
         )
+    raise typer.Exit(status)
+
+
+def _log(level: LogLevel) -> None:
+    name = "" if parent_process() is None else "%(processName)s "
+    logging.basicConfig(level=level.upper(), format=f"%(asctime)s %(levelname)-7s {name}%(message)s")

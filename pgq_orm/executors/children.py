@@ -129,13 +129,17 @@ class Child:
     def _ending(self) -> str:
         assert self._process is not None
         self._process.join(FAREWELL_SECONDS)
-        code = self._process.exitcode
-        if code is None:
-            return "it does not answer any more"
-        if code >= 0:
-            return f"exit code {code}"
-        name = signal.Signals(-code).name
-        return f"killed by {name}" + (", perhaps because memory ran out" if name == "SIGKILL" else "")
+        return exit_in_words(self._process.exitcode)
+
+
+def exit_in_words(code: int | None) -> str:
+    """How a process ended, or None for one that has not: "… ended: exit code 7"."""
+    if code is None:
+        return "it does not answer any more"
+    if code >= 0:
+        return f"exit code {code}"
+    name = signal.Signals(-code).name
+    return f"killed by {name}" + (", perhaps because memory ran out" if name == "SIGKILL" else "")
 
 
 def _live(connection: Connection, upbringing: Upbringing) -> None:

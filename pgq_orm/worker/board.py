@@ -113,6 +113,11 @@ class Board:
         return self.capacity - len(self._running)
 
     @property
+    def running(self) -> int:
+        """How many attempts run."""
+        return len(self._running)
+
+    @property
     def is_idle(self) -> bool:
         """Whether nothing runs."""
         return not self._running

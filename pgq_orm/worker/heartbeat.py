@@ -7,6 +7,7 @@ nor one that exhausts its pool makes others believe that the worker died.
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from uuid import UUID
@@ -53,10 +54,15 @@ class Heartbeat:
         self._is_stopping = False
         self._ended = asyncio.Event()  # the home loop's
         self._alarm: asyncio.TimerHandle | None = None  # our thread only
+        self.answered: float | None = None
+        """When the database last answered, on the monotonic clock. Written by our thread, read by any."""
+        self.is_answered = True
+        """Whether it answered the last beat. Written by our thread, read by any."""
 
     def start(self) -> None:
         """Starts the thread. The worker has just been registered, which counts as the first beat."""
         self._home = asyncio.get_running_loop()
+        self.answered = time.monotonic()
         threading.Thread(target=self._live, name="pgq-heartbeat", daemon=True).start()
 
     def beat_soon(self) -> None:
@@ -108,11 +114,13 @@ class Heartbeat:
                     async with asyncio.timeout(longest):
                         await self._beat(store)
                 except Exception as error:
+                    self.is_answered = False
                     failures += 1
                     delay = min(backoff.delay_seconds(failures), interval)
                     logger.warning("Heartbeat failed, next try in %.1f s: %r", delay, error)
                 else:
                     failures, delay = 0, interval
+                    self.answered, self.is_answered = time.monotonic(), True
                     # from when it was asked: the database's clock may have stamped the beat at that moment
                     self._expect_answer(asked)
         finally:

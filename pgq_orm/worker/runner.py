@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import socket
+import time
 from collections.abc import MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -32,6 +33,7 @@ from pgq_orm.worker.rescuer import Rescuer
 from pgq_orm.worker.scheduler import Scheduler
 from pgq_orm.worker.service import AFTER_FAILURE, Service
 from pgq_orm.worker.settings import QueueExecutionMode, WorkerSettings
+from pgq_orm.worker.vitals import Vitals
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +60,7 @@ class Runner:
         settings: WorkerSettings,
         resources: MutableMapping[Any, Any],
         shutdown: asyncio.Event,
+        started: asyncio.Event,
     ) -> None:
         if not registry.entrypoints:
             raise RegistrationError(
@@ -70,6 +73,7 @@ class Runner:
         self._settings = settings
         self._resources = resources
         self._shutdown = shutdown
+        self._started = started
         self._stop_now = asyncio.Event()
         self.ending: Ending | None = None
         """Why `run()` has ended."""
@@ -83,6 +87,10 @@ class Runner:
     def context_of(self, job_id: int) -> Context | None:
         """The context of a job that runs here. May be called from any thread."""
         return None if self._life is None else self._life.context_of(job_id)
+
+    def vitals(self) -> Vitals:
+        """How the worker fares. May be called from any thread."""
+        return Vitals() if self._life is None else self._life.vitals()
 
     async def run(self) -> None:
         """Works until `shutdown` is set, or the queue is drained. Raises what makes it impossible to start."""
@@ -102,9 +110,10 @@ class Runner:
                     allowance,
                     is_first=is_first,
                 )
-                self.ending = await life.run(self._shutdown, self._stop_now)
+                self.ending = await life.run(self._shutdown, self._stop_now, self._started)
                 is_first = False
         finally:
+            self._life = None
             allowance.stop()
             await crew.close()
             # not waited for: a thread that cannot be interrupted has lost its lease already
@@ -133,6 +142,7 @@ class _Life:
         self._declared = [*registry.queues.values()]
         self._worker_id: UUID = uuid4()
         self._is_to_drain = settings.mode is QueueExecutionMode.drain
+        self._is_picking = False
         self._is_cut_off = asyncio.Event()
         self._is_drained = asyncio.Event()
         self._is_deaf = asyncio.Event()
@@ -211,7 +221,21 @@ class _Life:
             Pruner(store=store, retention=settings.log_retention),
         ]
 
-    async def run(self, shutdown: asyncio.Event, stop_now: asyncio.Event) -> Ending | None:
+    def vitals(self) -> Vitals:
+        """How the worker fares. Safe from any thread."""
+        answered = self._heartbeat.answered
+        return Vitals(
+            worker_id=self._worker_id,
+            running=self._board.running,
+            slots=self._board.capacity,
+            heartbeat_age=None if answered is None else time.monotonic() - answered,
+            is_database_reachable=answered is not None and self._heartbeat.is_answered,
+            is_picking=self._is_picking,
+        )
+
+    async def run(
+        self, shutdown: asyncio.Event, stop_now: asyncio.Event, started: asyncio.Event
+    ) -> Ending | None:
         """Works until there is a reason to end, and answers it; None if it was cut off and is to live again."""
         if not await self._register(shutdown):
             return self._reason_to_end(shutdown)
@@ -224,9 +248,12 @@ class _Life:
             ", ".join(self._entrypoints),
             extra={"worker_id": self._worker_id},
         )
+        started.set()
         try:
+            self._is_picking = True
             await _first(shutdown, self._is_cut_off, self._is_drained, self._allowance.used_up, self._is_deaf)
         finally:
+            self._is_picking = False
             try:
                 await self._stop(shutdown, stop_now)
             finally:

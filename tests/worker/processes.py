@@ -19,11 +19,14 @@ END_SECONDS = 20.0
 class WorkerProcess:
     """A `pgq run` of one of the test's programs."""
 
-    def __init__(self, dsn: str, program: str, *options: str, driver: Driver = "psycopg") -> None:
+    def __init__(
+        self, dsn: str, program: str, *options: str, driver: Driver = "psycopg", directory: Path = ROOT
+    ) -> None:
+        factory = program if ":" in program else f"tests.worker.programs:{program}"
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "pgq_orm", "run", f"tests.worker.programs:{program}", *options],
-            cwd=ROOT,
-            env={**os.environ, "QUEUE_URL": sqlalchemy_url(dsn, driver)},
+            [sys.executable, "-m", "pgq_orm", "run", factory, *options],
+            cwd=directory,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "QUEUE_URL": sqlalchemy_url(dsn, driver)},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -39,6 +42,10 @@ class WorkerProcess:
             self.kill()
             raise AssertionError(f"the worker did not start: {self.output}") from None
         return self
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     def send(self, number: signal.Signals) -> None:
         self._process.send_signal(number)

@@ -8,12 +8,16 @@ import time
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 
-from pgq_orm import PgQueuer, process
+from pgq_orm import PgQueuer
 from pgq_orm.models import Job
+from pgq_orm.processes import health, helm
+from pgq_orm.processes import worker as process
 from pgq_orm.worker import runner
 
 runner.INTERRUPTION_SECONDS = 0.3
 process.LEAVE_SECONDS = 0.3
+helm.DEAF_SECONDS = 0.5
+health.BLOCKED_SECONDS = 1.0
 
 
 def idle() -> PgQueuer:
@@ -32,9 +36,17 @@ def working() -> PgQueuer:
             {"job_id": job.id, "pid": os.getpid()},
         )
 
+    @pgq.entrypoint("loop")
+    async def loop(job: Job) -> str:
+        return type(asyncio.get_running_loop()).__module__.partition(".")[0]
+
     @pgq.entrypoint("sleep")
     async def sleep(job: Job) -> None:
         await asyncio.sleep(float(job.payload or 0))
+
+    @pgq.entrypoint("blocks the loop")
+    async def block(job: Job) -> None:
+        time.sleep(3600)  # noqa: ASYNC251
 
     @pgq.entrypoint("stuck in a thread")
     def stuck(job: Job) -> None:
@@ -51,6 +63,13 @@ def working() -> PgQueuer:
                 await asyncio.sleep(3600)
             except asyncio.CancelledError:
                 continue
+
+    @pgq.entrypoint("fork")
+    def fork(job: Job) -> None:
+        """Leaves a process behind that holds all that this one has open, and dies."""
+        if os.fork() == 0:
+            time.sleep(3600)
+        os.kill(os.getpid(), signal.SIGKILL)
 
     @pgq.entrypoint("kill")
     def kill(job: Job) -> None:

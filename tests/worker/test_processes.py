@@ -1,6 +1,7 @@
 """Processes: signals and exit codes, sudden death and rescue, and several at work on one queue."""
 
 import signal
+import time
 from collections import Counter
 
 import pytest
@@ -57,6 +58,35 @@ def test_no_handler_keeps_a_process_alive_after_the_second_signal(queue: Queue, 
     assert queue.log() == []
 
 
+def test_a_handler_that_blocks_the_event_loop_does_not_keep_the_process_alive_either(queue: Queue) -> None:
+    """Nothing can give its job back: that is left to the others."""
+    [job_id] = queue.enqueue("blocks the loop")
+    with worker_process(queue) as process:
+        eventually(lambda: picked(queue) == [job_id])
+        process.send(signal.SIGTERM)
+        time.sleep(0.2)  # two of the same kind may be delivered as one
+        process.send(signal.SIGTERM)
+        assert process.await_end() == EX_TEMPFAIL, process.output
+    assert "blocks the event loop" in process.output
+    assert picked(queue) == [job_id]
+
+
+def test_a_polite_end_that_lasts_too_long_is_one_at_once(queue: Queue) -> None:
+    [job_id] = queue.enqueue("sleep", b"3600")
+    with worker_process(queue, "--shutdown-timeout", "0.3s") as process:
+        eventually(lambda: picked(queue) == [job_id])
+        process.send(signal.SIGTERM)
+        assert process.await_end() == 0, process.output
+    assert (queue.job(job_id).status, queue.job(job_id).attempts) == ("queued", 0)
+
+
+def test_it_ends_after_so_many_jobs(queue: Queue) -> None:
+    queue.enqueue("sleep", [None] * 5)
+    with worker_process(queue, "--max-jobs", "3") as process:
+        assert process.await_end() == 0, process.output
+    assert (len(queue.log()), len(queue.jobs())) == (3, 2)
+
+
 def test_draining_ends_the_process(queue: Queue) -> None:
     queue.execute("CREATE TABLE ran (job_id bigint, pid integer)")
     queue.enqueue("record", [None] * 5)
@@ -73,7 +103,7 @@ def test_a_worker_that_cannot_start_says_why_in_one_line(dsn: str, empty_dsn: st
         (dsn, "working", "psycopg"): "99",
         (dsn, "idle", "psycopg"): "no entrypoint is registered",
         ("postgresql://somebody@localhost:1/x", "working", "psycopg"): "refused",
-        ("postgresql://somebody@localhost:1/x", "working", "asyncpg"): "Connect call failed",
+        ("postgresql://somebody@localhost:1/x", "working", "asyncpg"): "Connect",
         (with_database(dsn, "nowhere"), "working", "psycopg"): "does not exist",
         (with_database(dsn, "nowhere"), "working", "asyncpg"): "does not exist",
     }
@@ -83,6 +113,18 @@ def test_a_worker_that_cannot_start_says_why_in_one_line(dsn: str, empty_dsn: st
         assert process.output.startswith("pgq: "), process.output
         assert complaints[case] in process.output
         assert "Traceback" not in process.output
+
+
+@pytest.mark.parametrize(
+    ("kind", "module"), [("auto", "uvloop"), ("uvloop", "uvloop"), ("asyncio", "asyncio")]
+)
+def test_the_event_loop_is_the_fastest_that_is_installed_or_the_one_asked_for(
+    queue: Queue, kind: str, module: str
+) -> None:
+    queue.enqueue("loop")
+    with worker_process(queue, "--drain", "--loop", kind) as process:
+        assert process.await_end() == 0, process.output
+    assert [entry.result for entry in queue.log()] == [module]
 
 
 # Sudden death

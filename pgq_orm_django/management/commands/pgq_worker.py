@@ -1,23 +1,26 @@
 """The command `pgq_worker`: runs the jobs that the installed apps' `tasks` modules have handlers for."""
 
-import logging
-from argparse import ArgumentParser
-from typing import Any
+import sys
+from argparse import ArgumentParser, ArgumentTypeError
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, TypeVar
 
 from django.core.management import BaseCommand, CommandError
 from django.db import Error as DatabaseError
 from django.db import connections
 
-from pgq_orm.applications import PgQueuer
-from pgq_orm.errors import PgqError
-from pgq_orm.factories import opened
-from pgq_orm.operations import DEFAULT_QUEUE
-from pgq_orm.process import run_process
-from pgq_orm.registry import Registry
+from pgq_orm.errors import FlagError, PgqError
+from pgq_orm.processes.flags import HELP, PROBE_HOST, parse_duration, refuse_conflicts
+from pgq_orm.processes.launch import launch
+from pgq_orm.processes.probe import Address
+from pgq_orm.processes.worker import LoopKind
 from pgq_orm.worker.settings import QueueExecutionMode, WorkerSettings
 from pgq_orm_django.databases import default_alias
-from pgq_orm_django.registry import discover
-from pgq_orm_django.store import DatabaseStore
+from pgq_orm_django.program import ProjectProgram
+from pgq_orm_django.watching import AutoreloadWatch
+
+T = TypeVar("T")
 
 DEFAULTS = WorkerSettings()
 
@@ -31,71 +34,90 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
+        def add(name: str, **options: Any) -> None:
+            default = " Default: %(default)s." if options.get("default") is not None else ""
+            parser.add_argument(f"--{name}", help=HELP[name] + default, **options)
+
         parser.add_argument(
             "--queue",
             action="append",
             dest="queues",
             metavar="NAME",
-            help=f"A queue to serve; may be repeated. Default: {DEFAULT_QUEUE}, and those that tasks modules declare.",
+            help=HELP["queue"],
         )
-        parser.add_argument(
-            "--concurrency",
-            type=int,
-            default=DEFAULTS.max_concurrent_tasks,
-            metavar="N",
-            help="How many jobs run at a time. Default: %(default)s.",
-        )
-        parser.add_argument(
-            "--batch-size",
-            type=int,
-            default=DEFAULTS.batch_size,
-            metavar="N",
-            help="How many jobs are picked by one statement, at the most. Default: %(default)s.",
-        )
-        parser.add_argument("--drain", action="store_true", help="End when no job is ready any more.")
         parser.add_argument(
             "--database",
             choices=tuple(connections),
             help="The database with the queue. Default: the one that routers and settings.PGQ name.",
         )
+        count = _checked(int, at_least=1)
+        add("concurrency", type=count, default=DEFAULTS.max_concurrent_tasks, metavar="N")
+        add("batch-size", type=count, default=DEFAULTS.batch_size, metavar="N")
+        add("processes", type=count, metavar="N")
+        add("drain", action="store_true")
+        add("max-jobs", type=count, metavar="N")
+        add("max-time", type=_duration, metavar="DURATION")
+        add("shutdown-timeout", type=_duration, metavar="DURATION")
+        add("probe-port", type=_checked(int, at_least=0, at_most=65535), metavar="PORT")
+        add("probe-host", default=PROBE_HOST, metavar="ADDRESS")
+        add("reload", action="store_true")
+        add("loop", type=LoopKind, choices=tuple(LoopKind), default=LoopKind.auto)
+        for name, default in (
+            ("dequeue-timeout", DEFAULTS.dequeue_timeout),
+            ("heartbeat-timeout", DEFAULTS.heartbeat_timeout),
+        ):
+            add(name, type=_checked(float, at_least=0.1), default=default.total_seconds(), metavar="SECONDS")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        using = options["database"] or default_alias()
-        registry = discover()
-        if not registry.entrypoints:
-            raise CommandError(
-                "no tasks module of an installed app registers a handler, so this worker would do nothing: "
-                "put one into <app>/tasks.py, below @pgq_orm_django.entrypoint('name')"
-            )
-        queues = tuple(options["queues"] or registry.queues_to_serve())
-        _log(options["verbosity"])
-        if options["verbosity"] > 0:
-            self._introduce(using, queues, registry)
+        port, watch = options["probe_port"], AutoreloadWatch() if options["reload"] else None
         try:
-            run_process(
-                opened(PgQueuer(DatabaseStore(using), registry=registry)),
-                queues=queues,
-                max_concurrent_tasks=options["concurrency"],
-                batch_size=options["batch_size"],
-                mode=QueueExecutionMode.drain if options["drain"] else QueueExecutionMode.continuous,
+            refuse_conflicts(processes=options["processes"], drain=options["drain"], reload=options["reload"])
+            status = launch(
+                self._program(options),
+                processes=options["processes"],
+                probe=None if port is None else Address(options["probe_host"], port),
+                watch=watch,
             )
         except (PgqError, DatabaseError) as error:
             raise CommandError(str(error)) from error
+        if status:
+            sys.exit(status)
 
-    def _introduce(self, using: str, queues: tuple[str, ...], registry: Registry) -> None:
-        self.stdout.write(f"Database {using!r}, queues: {', '.join(queues)}")
-        for name, entrypoint in sorted(registry.entrypoints.items()):
-            self.stdout.write(f"  {name}: {entrypoint.handler.__module__}.{entrypoint.handler.__qualname__}")
-        for schedule in registry.schedules.values():
-            self.stdout.write(f"  {schedule.entrypoint} at {schedule.expression} ({schedule.timezone})")
-        self.stdout.flush()
+    def _program(self, options: dict[str, Any]) -> ProjectProgram:
+        return ProjectProgram(
+            options["database"] or default_alias(),
+            options["verbosity"],
+            {
+                "queues": tuple(options["queues"]) if options["queues"] else None,
+                "max_concurrent_tasks": options["concurrency"],
+                "batch_size": options["batch_size"],
+                "dequeue_timeout": timedelta(seconds=options["dequeue_timeout"]),
+                "heartbeat_timeout": timedelta(seconds=options["heartbeat_timeout"]),
+                "mode": QueueExecutionMode.drain if options["drain"] else QueueExecutionMode.continuous,
+                "max_jobs": options["max_jobs"],
+                "max_time": options["max_time"],
+                "shutdown_timeout": options["shutdown_timeout"],
+                "loop": options["loop"],
+            },
+        )
 
 
-def _log(verbosity: int) -> None:
-    """Shows what the worker has to say, unless the project's LOGGING sees to that."""
-    logger = logging.getLogger("pgq_orm")
-    if not logger.hasHandlers():
-        handler = logging.StreamHandler()
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-        logger.addHandler(handler)
-        logger.setLevel({0: logging.WARNING, 1: logging.INFO}.get(verbosity, logging.DEBUG))
+def _checked(kind: Callable[[str], T], *, at_least: T, at_most: T | None = None) -> Callable[[str], T]:
+    """Reads a number within its bounds."""
+
+    def read(text: str) -> T:
+        number = kind(text)
+        if number < at_least or (at_most is not None and number > at_most):  # type: ignore[operator]
+            bounds = f"at least {at_least}" if at_most is None else f"{at_least} to {at_most}"
+            raise ArgumentTypeError(f"{text} is out of bounds, expected {bounds}")
+        return number
+
+    read.__name__ = kind.__name__  # argparse says "invalid int value" by it
+    return read
+
+
+def _duration(text: str) -> timedelta:
+    try:
+        return parse_duration(text)
+    except FlagError as error:
+        raise ArgumentTypeError(str(error)) from error

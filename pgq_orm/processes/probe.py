@@ -1,0 +1,115 @@
+"""Probe: tells over HTTP whether a worker's process lives and works, from a thread that no handler can block."""
+
+import json
+import logging
+import socketserver
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socket import AF_INET, AF_INET6
+from typing import Any
+
+from pgq_orm.errors import ProbeError
+from pgq_orm.processes.health import Health
+
+logger = logging.getLogger(__name__)
+
+REQUEST_SECONDS = 5.0
+"""How long a caller may take to say what it wants."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where the probe answers."""
+
+    host: str
+    port: int
+
+
+@contextmanager
+def probed(address: Address | None, ask: Callable[[], Sequence[Health]]) -> Iterator[None]:
+    """Answers probes during the block, if there is an address. Raises ProbeError if it cannot be had."""
+    if address is None:
+        yield
+        return
+    server = _open(address, ask)
+    threading.Thread(target=server.serve_forever, name="pgq-probe", daemon=True).start()
+    logger.info("Probe answers on http://%s:%d/livez and /readyz", address.host, server.server_port)
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def answer(path: str, processes: Sequence[Health]) -> tuple[HTTPStatus, dict[str, Any]]:
+    """The status and the body for a path.
+
+    /livez is well while no process has to be killed; /readyz while at least one takes jobs.
+    """
+    details = {"processes": [health.as_json() for health in processes]}
+    match path:
+        case "/livez":
+            is_alive = all(health.is_alive for health in processes)
+            return _status(is_alive), {"alive": is_alive, **details}
+        case "/readyz":
+            is_ready = any(health.is_ready for health in processes)
+            return _status(is_ready), {"ready": is_ready, **details}
+        case _:
+            return HTTPStatus.NOT_FOUND, {"error": f"nothing at {path}: ask for /livez or /readyz"}
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self, address: Address, ask: Callable[[], Sequence[Health]]) -> None:
+        self.address_family = AF_INET6 if ":" in address.host else AF_INET
+        self.ask = ask
+        super().__init__((address.host, address.port), _Request)
+
+    def server_bind(self) -> None:
+        # Not HTTPServer's, which asks the name service for the host's name, and may wait for it long.
+        socketserver.TCPServer.server_bind(self)
+        self.server_name, self.server_port = self.server_address[:2]  # type: ignore[assignment]
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        logger.debug("Probe could not answer %s", client_address, exc_info=sys.exception())
+
+
+class _Request(BaseHTTPRequestHandler):
+    server: _Server
+    timeout = REQUEST_SECONDS
+    server_version, sys_version = "pgq", ""
+
+    def do_GET(self) -> None:
+        status, body = answer(self.path.partition("?")[0], self.server.ask())
+        content = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(content)
+
+    do_HEAD = do_GET  # noqa: N815
+
+    def log_message(self, format: str, *args: object) -> None:
+        logger.debug("Probe: " + format, *args)  # noqa: G003
+
+
+def _open(address: Address, ask: Callable[[], Sequence[Health]]) -> _Server:
+    try:
+        return _Server(address, ask)
+    except OSError as error:
+        raise ProbeError(
+            f"the probe cannot listen on {address.host}:{address.port}: {error.strerror or error}; give another "
+            "--probe-port or --probe-host"
+        ) from error
+
+
+def _status(is_well: bool) -> HTTPStatus:
+    return HTTPStatus.OK if is_well else HTTPStatus.SERVICE_UNAVAILABLE
