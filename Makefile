@@ -11,7 +11,7 @@ BIN = $(VENV)/bin
 INSTALLED = $(VENV)/installed
 
 .DELETE_ON_ERROR:
-.PHONY: help install test check test-matrix demo demo-serve bench build constraints clean
+.PHONY: help install test check test-matrix demo demo-serve bench bench-scale build constraints clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,7 +40,7 @@ check: $(INSTALLED) ## Check format, lint, types and import contracts.
 
 # The matrix: the oldest and the newest libraries, each with its own Python, and the oldest PostgreSQL.
 
-matrix_test = PYTEST_ARGS='$(PYTEST_ARGS) -m "not packaging"' $(MAKE) --no-print-directory test
+matrix_test = PYTEST_ARGS='$(PYTEST_ARGS) -m "not packaging and not benchmarks"' $(MAKE) --no-print-directory test
 find_python = $(firstword $(foreach candidate, \
 	python3.$(1) $(wildcard $(or $(PYENV_ROOT),$(HOME)/.pyenv)/versions/3.$(1).*/bin/python), \
 	$(shell $(candidate) -c 'import sys; print(sys.executable)' 2>/dev/null)))
@@ -76,6 +76,9 @@ demo-serve: $(INSTALLED) ## Leave the example sites and their workers running.
 bench: $(INSTALLED) ## Measure us, our peers and raw SQL. QUICK=1, ONLY=drain,latency, CONTESTANTS=…, WITHOUT=…, ROUNDS=5.
 	@$(BIN)/python -m benchmarks $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY)) \
 		$(if $(CONTESTANTS),--contestants $(CONTESTANTS)) $(if $(WITHOUT),--without $(WITHOUT)) $(if $(ROUNDS),--rounds $(ROUNDS))
+
+bench-scale: $(INSTALLED) ## Plot what a job costs as backlog, history, queues, payload and workers grow. ONLY=…, HUGE=1, QUICK=1.
+	@$(BIN)/python -m benchmarks.scale $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY)) $(if $(HUGE),--huge)
 
 build: $(INSTALLED) ## Build the wheel and the source distribution into dist/.
 	@$(BIN)/python -m build --no-isolation --outdir dist .

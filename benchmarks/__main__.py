@@ -26,12 +26,10 @@ from benchmarks.measurements import MEASUREMENTS, NAMES, Measurement
 from benchmarks.plots import draw
 from benchmarks.process import ContestantFailed
 from benchmarks.report import show
+from benchmarks.results import PAGE_WIDTH, RESULTS
 from benchmarks.server import running_server
 from benchmarks.sizes import FULL, QUICK, TINY, Sizes
 from benchmarks.targets import judge
-
-RESULTS = Path(__file__).parent / "results"
-PAGE_WIDTH = 160
 
 
 def main() -> None:

@@ -51,11 +51,11 @@ class Stage:
         """How many different jobs ended well."""
         return self._count("done")
 
-    def await_acknowledgement(self) -> float:
+    def await_acknowledgement(self, every_seconds: float = POLL_SECONDS) -> float:
         """Waits until no job is left that is due; answers when that was, on the monotonic clock."""
         deadline = time.monotonic() + ACKNOWLEDGE_SECONDS
         while self.left() and time.monotonic() < deadline:
-            time.sleep(POLL_SECONDS)
+            time.sleep(every_seconds)
         return time.monotonic()
 
     def _count(self, what: str) -> int:

@@ -187,8 +187,14 @@ def _obey(
             return {}
         case {"order": "enqueue", "jobs": jobs, "how": how}:
             watch = Stopwatch()
-            enqueue = contestant.enqueue_singly if how == "singly" else contestant.enqueue_in_bulk
-            enqueue([b"%d" % number for number in range(jobs)], watch)
+            numbers = (b"%d" % number for number in range(jobs))
+            match how:
+                case "singly":
+                    contestant.enqueue_singly(list(numbers), watch)
+                case "in_bulk":
+                    contestant.enqueue_in_bulk(list(numbers), watch)
+                case "in_chunks":
+                    contestant.enqueue_in_chunks(numbers)  # type: ignore[attr-defined]
             return {"seconds": watch.seconds, "cpu_seconds": watch.cpu_seconds, "peak_bytes": _peak_bytes()}
         case {"order": "work", "jobs": jobs, "goal": goal, "tells_each": tells_each, "options": options}:
             tally = Tally(jobs, goal, tell, tells_each=tells_each)

@@ -47,14 +47,15 @@ async def work(
     Options: `hold_seconds` is how long each job takes, `queues` which ones are served, `batch_size` and `slots`.
     """
     hold_seconds = options.get("hold_seconds", 0)
+    # The number comes first in a payload, whatever else there is.
 
     async def noop(job: Job) -> None:
-        tally(job.payload or b"0")
+        tally((job.payload or b"")[:8])
         if hold_seconds:
             await asyncio.sleep(hold_seconds)
 
     def noop_in_thread(job: Job) -> None:
-        tally(job.payload or b"0")
+        tally((job.payload or b"")[:8])
         if hold_seconds:
             time.sleep(hold_seconds)
 
