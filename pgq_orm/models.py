@@ -62,6 +62,7 @@ class Job:
     """Whether somebody asked an earlier attempt to stop; such a job is not run again."""
     workflow_id: UUID | None = None
     """The workflow that the job is part of, if it depends on others or others on it."""
+    concurrency_key: str | None = None
 
     @property
     def data(self) -> bytes | None:

@@ -5,11 +5,13 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 from operator import attrgetter
 from typing import Any, Generic, Literal, NamedTuple, TypeAlias, TypedDict, TypeVar, Unpack, cast
 from uuid import UUID
 
 from pgq_orm.errors import DuplicateJobError, InvalidJobError
+from pgq_orm.limits import Limit
 from pgq_orm.models import Job, Unreadable
 from pgq_orm.sql import Statement, statement
 from pgq_orm.statuses import JobStatus, OnFailure
@@ -26,7 +28,9 @@ DEFAULT_QUEUE = "default"
 ENQUEUE_BATCH = 1000
 """How many jobs one statement adds at the most: larger arrays gain nothing and hold their memory."""
 NAME_LENGTH = 500
-"""Characters in an entrypoint, a queue or a dedupe_key: all of them must fit an index entry (2,704 bytes)."""
+"""Characters in an entrypoint, a queue or a key."""
+INDEXED_BYTES = 800
+"""Bytes in an entrypoint, a queue or a concurrency_key: an index entry (2,704 bytes) must hold all three of them."""
 LONGEST_DELAY = timedelta(days=366 * 100)
 YEARS = range(1900, 9001)
 """Drivers cannot read every instant that PostgreSQL stores, and a job that cannot be read would block its queue."""
@@ -116,6 +120,8 @@ class EnqueueOptions(TypedDict, total=False):
     queue: Many[str]
     max_attempts: Many[int | None]
     """How many attempts may end badly, crashes of the worker included; None leaves it to the entrypoint."""
+    concurrency_key: Many[str | None]
+    """Jobs with the same key count together, where the entrypoint has a `concurrency_limit_per_key`."""
     depends_on: int | Iterable[int]
     """The ids of jobs that must end before any job of the call may run; they may have ended already."""
     on_failure: OnFailure
@@ -155,6 +161,7 @@ def enqueue(
         "arguments": options.get("arguments"),
         "queue": options.get("queue", DEFAULT_QUEUE),
         "max_attempts": options.get("max_attempts"),
+        "concurrency_key": options.get("concurrency_key"),
     }
     parent_ids = _parent_ids(options.get("depends_on", ()))
     on_failure = options.get("on_failure", "cancel")
@@ -232,6 +239,7 @@ def _one_jobs_params(values: Mapping[str, Any]) -> dict[str, Any]:
         "arguments": values["arguments"],
         "headers": values["headers"],
         "max_attempts": values["max_attempts"],
+        "concurrency_key": values["concurrency_key"],
     }
 
 
@@ -259,6 +267,7 @@ def _params(values: Mapping[str, Any], start: int, stop: int) -> dict[str, Any]:
         "headers": given("headers"),
         "dedupe_keys": given("dedupe_key"),
         "max_attempts": given("max_attempts"),
+        "concurrency_keys": given("concurrency_key"),
     }
 
 
@@ -311,6 +320,10 @@ def _checked_name(name: str, value: Any) -> str:
     if "\0" in value or not _is_encodable(value):
         raise InvalidJobError(
             f"{name} holds a character that PostgreSQL cannot store (NUL or a lone surrogate): {value!r}"
+        )
+    if name != "dedupe_key" and len(value) * 4 > INDEXED_BYTES < (size := len(value.encode())):
+        raise InvalidJobError(
+            f"{name} must have at most {INDEXED_BYTES} bytes in UTF-8, not {size}: {value[:80]!r}"
         )
     return str.__str__(value)  # plain, also for a StrEnum's member: drivers refuse arrays of mixed types
 
@@ -412,6 +425,7 @@ _CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "arguments": _checked_json_object,
     "queue": _checked_name,
     "max_attempts": _checked_max_attempts,
+    "concurrency_key": _checked_optional_name,
     "resume_at": _checked_execute_after,
     "name": _checked_optional_name,
     "on_failure": _checked_on_failure,
@@ -573,6 +587,57 @@ def pick(
         "after_ids": after_ids,
     }
     return Operation(statement("pick"), params, _picked)
+
+
+class Verdict(StrEnum):
+    """Why a worker was given no more jobs of a limited entrypoint; the more urgent to look again, the earlier."""
+
+    OPEN = "open"
+    """Others are ready, and would have been given to a worker with more room."""
+    BUSY = "busy"
+    """Another worker was being answered."""
+    THROTTLED = "throttled"
+    """As many have started as may; the next one may after the wait."""
+    FULL = "full"
+    """As many run as may."""
+    EMPTY = "empty"
+    """No other is ready."""
+
+
+class Hold(NamedTuple):
+    """What holds back the ready jobs of a limited entrypoint that were not picked."""
+
+    verdict: Verdict
+    wait_seconds: float | None = None
+
+
+class LimitedPick(NamedTuple):
+    """What a look at limited entrypoints came to."""
+
+    jobs: list[Job]
+    holds: dict[str, Hold]
+    """One for each entrypoint asked for."""
+
+
+def pick_limited(
+    worker_id: UUID, queues: Sequence[str], limits: Mapping[str, Limit], batch_size: int
+) -> Operation[LimitedPick]:
+    """Picks up to `batch_size` jobs of entrypoints with limits, as far as these allow among all workers.
+
+    Jobs come from the first of the queues that has some, and from entrypoints in the order given.
+    """
+    buckets = [limit.bucket for limit in limits.values()]
+    params = {
+        "worker_id": worker_id,
+        "queues": list(queues),
+        "entrypoints": list(limits),
+        "concurrency_limits": [limit.concurrency for limit in limits.values()],
+        "key_limits": [limit.per_key for limit in limits.values()],
+        "capacities": [bucket and bucket.capacity for bucket in buckets],
+        "refills": [bucket and bucket.refill for bucket in buckets],
+        "batch_size": batch_size,
+    }
+    return Operation(statement("pick_limited"), params, _limited_pick)
 
 
 def promote(batch_size: int, *, announce: bool = False) -> Operation[float | None]:
@@ -776,6 +841,12 @@ _STATUS, _ARGUMENTS, _HEADERS = 7, 11, 12  # where pick.sql answers them
 def _picked(rows: Sequence[Row]) -> list[Job]:
     # sorted here: an UPDATE answers in whatever order it found the rows
     return sorted((_picked_job(list(row)) for row in rows), key=lambda job: (-job.priority, job.id))
+
+
+def _limited_pick(rows: Sequence[Row]) -> LimitedPick:
+    jobs = _picked([job for _, _, _, *job in rows if job[0] is not None])
+    holds = {name: Hold(Verdict(verdict), wait) for name, verdict, wait, *_ in rows}
+    return LimitedPick(jobs, holds)
 
 
 def _picked_job(values: list[Any]) -> Job:

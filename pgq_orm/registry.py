@@ -19,6 +19,7 @@ from pgq_orm.executors.ticks import (
 )
 from pgq_orm.functions import AllowedModules
 from pgq_orm.handlers import Handler
+from pgq_orm.limits import Limit, LimitOptions, read_limit
 from pgq_orm.operations import DEFAULT_QUEUE, NAME_LENGTH
 from pgq_orm.queues import Queue
 from pgq_orm.retries import Backoff, RetryPolicy
@@ -45,9 +46,10 @@ class Entrypoint:
     accepts_context: bool | None = None
     retry_timer: timedelta = timedelta(0)
     transactional: bool = False
+    limit: Limit | None = None
 
 
-class HandlerOptions(TypedDict, total=False):
+class HandlerOptions(LimitOptions, total=False):
     """What may be said of a handler."""
 
     max_attempts: int
@@ -125,6 +127,7 @@ class Registry:
             raise RegistrationError(f"transactional must be True or False, not {transactional!r}")
         if timeout is not None and timeout <= timedelta(0):
             raise RegistrationError(f"timeout must be a positive timedelta, not {timeout!r}")
+        limit = read_limit(options)
 
         def register(given: HandlerT) -> HandlerT:
             handler = _handler_of(given)
@@ -137,6 +140,7 @@ class Registry:
                     retries,
                     timeout,
                     transactional=transactional,
+                    limit=limit,
                     **_manners(options),
                 )
             )
@@ -296,6 +300,11 @@ class Registry:
     def queues_to_serve(self) -> tuple[str, ...]:
         """The queues of a worker that is not told which ones: the default queue, and those that are declared."""
         return tuple(dict.fromkeys([DEFAULT_QUEUE, *self.queues]))
+
+    @property
+    def limits(self) -> dict[str, Limit]:
+        """The limits of the entrypoints that have some."""
+        return {name: entry.limit for name, entry in self.entrypoints.items() if entry.limit is not None}
 
     def require(self, entrypoint: str) -> Entrypoint:
         """The entrypoint of that name. Raises UnknownEntrypointError."""

@@ -17,6 +17,8 @@ STATEMENT_SECONDS = 30
 BOOKKEEPING_SETTINGS = {
     "application_name": "pgq-orm",
     "statement_timeout": f"{STATEMENT_SECONDS}s",
+    # Limits are counted after a lock, by statements that see what was committed until then.
+    "default_transaction_isolation": "read committed",
     # The statements are written for the indexes they have. Without statistics, or with stale ones, the planner
     # would rather sort the whole backlog for every pick (four times slower, and growing with the backlog).
     "enable_seqscan": "off",

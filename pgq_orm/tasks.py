@@ -31,6 +31,7 @@ class CallOptions(TypedDict, total=False):
     headers: JsonObject | None
     queue: str
     max_attempts: int | None
+    concurrency_key: str | None
 
 
 _UNSAID: Mapping[str, Any] = {"priority": 0, "queue": DEFAULT_QUEUE}

@@ -97,6 +97,18 @@ class Job(models.Model):
                 name="pgq_job_ready",
             ),
             Index(
+                fields=["queue", "entrypoint", "-priority", "id"],
+                condition=Q(status="queued") & Q(execute_after__lte=F("updated")),
+                name="pgq_job_ready_entrypoint",
+            ),
+            Index(
+                fields=["queue", "entrypoint", "concurrency_key", "-priority", "id"],
+                condition=Q(status="queued")
+                & Q(execute_after__lte=F("updated"))
+                & Q(concurrency_key__isnull=False),
+                name="pgq_job_ready_key",
+            ),
+            Index(
                 fields=["execute_after"],
                 condition=Q(status="queued") & Q(execute_after__gt=F("updated")),
                 name="pgq_job_deferred",

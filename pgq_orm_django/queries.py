@@ -23,6 +23,7 @@ class OneJobsOptions(TypedDict, total=False):
     arguments: JsonObject | None
     queue: str
     max_attempts: int | None
+    concurrency_key: str | None
     depends_on: int | Iterable[int]
     on_failure: OnFailure
 

@@ -70,6 +70,10 @@ class JobQuerySet(QuerySet["Job"]):
         """Those of one queue, or of several."""
         return self.filter(queue__in=queues)
 
+    def for_concurrency_key(self, *keys: str) -> Self:
+        """Those that count together under a limit per key, of one key or of several."""
+        return self.filter(concurrency_key__in=keys)
+
     def in_pick_order(self) -> Self:
         """Ordered as workers pick them: highest priority first, then first come."""
         return self.order_by("-priority", "id")

@@ -3,7 +3,8 @@
 -- Only :priorities must have an element for each job. unnest pads the other arrays with NULL, which stands for the
 -- first element in :queues and :entrypoints.
 INSERT INTO pgq_job (
-    queue, entrypoint, priority, execute_after, payload, arguments, headers, dedupe_key, max_attempts
+    queue, entrypoint, priority, execute_after, payload, arguments, headers, dedupe_key, max_attempts,
+    concurrency_key
 )
 SELECT
     COALESCE(queue, (CAST(:queues AS text[]))[1]),
@@ -14,7 +15,8 @@ SELECT
     CAST(arguments AS jsonb),
     CAST(headers AS jsonb),
     dedupe_key,
-    max_attempts
+    max_attempts,
+    concurrency_key
 FROM unnest(
     CAST(:queues AS text[]),
     CAST(:entrypoints AS text[]),
@@ -25,9 +27,11 @@ FROM unnest(
     CAST(:arguments AS text[]),
     CAST(:headers AS text[]),
     CAST(:dedupe_keys AS text[]),
-    CAST(:max_attempts AS integer[])
+    CAST(:max_attempts AS integer[]),
+    CAST(:concurrency_keys AS text[])
 ) AS wanted (
-    queue, entrypoint, priority, execute_at, delay_seconds, payload, arguments, headers, dedupe_key, max_attempts
+    queue, entrypoint, priority, execute_at, delay_seconds, payload, arguments, headers, dedupe_key, max_attempts,
+    concurrency_key
 )
 ON CONFLICT (dedupe_key) WHERE dedupe_key IS NOT NULL DO NOTHING
 RETURNING id, dedupe_key;

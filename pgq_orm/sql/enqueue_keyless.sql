@@ -1,7 +1,7 @@
 -- Adds jobs that have no dedupe_key, as enqueue.sql does. Without ON CONFLICT, which would look at the keys' index and
 -- write the row twice into the WAL (a third of the time, 48 bytes a job).
 INSERT INTO pgq_job (
-    queue, entrypoint, priority, execute_after, payload, arguments, headers, max_attempts
+    queue, entrypoint, priority, execute_after, payload, arguments, headers, max_attempts, concurrency_key
 )
 SELECT
     COALESCE(queue, (CAST(:queues AS text[]))[1]),
@@ -11,7 +11,8 @@ SELECT
     payload,
     CAST(arguments AS jsonb),
     CAST(headers AS jsonb),
-    max_attempts
+    max_attempts,
+    concurrency_key
 FROM unnest(
     CAST(:queues AS text[]),
     CAST(:entrypoints AS text[]),
@@ -21,8 +22,9 @@ FROM unnest(
     CAST(:payloads AS bytea[]),
     CAST(:arguments AS text[]),
     CAST(:headers AS text[]),
-    CAST(:max_attempts AS integer[])
+    CAST(:max_attempts AS integer[]),
+    CAST(:concurrency_keys AS text[])
 ) AS wanted (
-    queue, entrypoint, priority, execute_at, delay_seconds, payload, arguments, headers, max_attempts
+    queue, entrypoint, priority, execute_at, delay_seconds, payload, arguments, headers, max_attempts, concurrency_key
 )
 RETURNING id;

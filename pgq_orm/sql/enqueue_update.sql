@@ -22,7 +22,8 @@ WITH running AS (
     SELECT dedupe_key FROM held WHERE status = 'picked'
 ), added AS (
     INSERT INTO pgq_job (
-        queue, entrypoint, priority, execute_after, payload, arguments, headers, dedupe_key, max_attempts
+        queue, entrypoint, priority, execute_after, payload, arguments, headers, dedupe_key, max_attempts,
+        concurrency_key
     )
     SELECT
         COALESCE(queue, (CAST(:queues AS text[]))[1]),
@@ -33,7 +34,8 @@ WITH running AS (
         CAST(arguments AS jsonb),
         CAST(headers AS jsonb),
         dedupe_key,
-        max_attempts
+        max_attempts,
+        concurrency_key
     FROM unnest(
         CAST(:queues AS text[]),
         CAST(:entrypoints AS text[]),
@@ -44,9 +46,11 @@ WITH running AS (
         CAST(:arguments AS text[]),
         CAST(:headers AS text[]),
         CAST(:dedupe_keys AS text[]),
-        CAST(:max_attempts AS integer[])
+        CAST(:max_attempts AS integer[]),
+        CAST(:concurrency_keys AS text[])
     ) AS wanted (
-        queue, entrypoint, priority, execute_at, delay_seconds, payload, arguments, headers, dedupe_key, max_attempts
+        queue, entrypoint, priority, execute_at, delay_seconds, payload, arguments, headers, dedupe_key, max_attempts,
+        concurrency_key
     )
     WHERE NOT EXISTS (SELECT FROM refused)
     ON CONFLICT (dedupe_key) WHERE dedupe_key IS NOT NULL DO UPDATE
@@ -58,6 +62,7 @@ WITH running AS (
         arguments = EXCLUDED.arguments,
         headers = EXCLUDED.headers,
         max_attempts = EXCLUDED.max_attempts,
+        concurrency_key = EXCLUDED.concurrency_key,
         updated = now()
     -- a job that was enqueued and picked since this statement began
     WHERE pgq_job.status <> 'picked'

@@ -60,4 +60,5 @@ RETURNING
     job.worker_id,
     job.schedule_id,
     job.cancel_requested IS NOT NULL,
-    job.workflow_id;
+    job.workflow_id,
+    job.concurrency_key;

@@ -106,6 +106,25 @@ class Job(Base):
             postgresql_where=text(f"status = '{JobStatus.QUEUED}' AND execute_after <= updated"),
         ),
         Index(
+            "pgq_job_ready_entrypoint",
+            "queue",
+            "entrypoint",
+            text("priority DESC"),
+            "id",
+            postgresql_where=text(f"status = '{JobStatus.QUEUED}' AND execute_after <= updated"),
+        ),
+        Index(
+            "pgq_job_ready_key",
+            "queue",
+            "entrypoint",
+            "concurrency_key",
+            text("priority DESC"),
+            "id",
+            postgresql_where=text(
+                f"status = '{JobStatus.QUEUED}' AND execute_after <= updated AND concurrency_key IS NOT NULL"
+            ),
+        ),
+        Index(
             "pgq_job_deferred",
             "execute_after",
             postgresql_where=text(f"status = '{JobStatus.QUEUED}' AND execute_after > updated"),
@@ -152,6 +171,7 @@ class Job(Base):
         "queue",
         "max_attempts",
         "name",
+        "concurrency_key",
     )
     def _checked(self, column: str, value: object) -> object:
         # Here and not at the flush: a flush that fails takes the session's transaction along.
@@ -300,6 +320,16 @@ class Queue(Base):
         CheckConstraint("rate_limit_window > '0'", name="pgq_queue_rate_limit_window_check"),
         CheckConstraint("paused OR resume_at IS NULL", name="pgq_queue_resume_at_check"),
     )
+
+
+class Bucket(Base):
+    """What is left of a rate limit: a bucket of tokens that has filled since it was empty."""
+
+    __tablename__ = "pgq_bucket"
+    _shown = ("name", "empty_at")
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    empty_at: Mapped[datetime]
 
 
 class Dependency(Base):

@@ -9,8 +9,10 @@ from uuid import UUID
 from pgq_orm import operations
 from pgq_orm.models import Job
 from pgq_orm.store import Store
+from pgq_orm.worker.drain import UNLIMITED, Drain
 from pgq_orm.worker.floors import Floor
 from pgq_orm.worker.service import NEVER, Service
+from pgq_orm.worker.slots import Slots
 
 LOOK_AGAIN_SECONDS = 0.02
 """How soon after finding work the fetcher looks again: wake-ups are thinned out to one in 20 ms."""
@@ -37,27 +39,27 @@ class Fetcher(Service):
         batch_size: int,
         poll_seconds: float,
         reply_seconds: float,
-        free: Callable[[], int],
+        slots: Slots,
         is_open: Callable[[str], bool],
-        room: Callable[[str], float],
-        is_idle: Callable[[], bool],
+        drain: Drain,
         on_picked: Callable[[list[Job], float], None],
-        on_empty: Callable[[], None],
+        on_promoted: Callable[[], None],
+        on_answered: Callable[[], None],
     ) -> None:
         super().__init__()
         self._store = store
         self._worker_id = worker_id
-        self._queues = list(queues)
+        self._queues = list(queues) if entrypoints else []
         self._entrypoints = list(entrypoints)
         self._batch_size = batch_size
         self._poll_seconds = poll_seconds
         self._reply_seconds = reply_seconds
-        self._free = free
+        self._slots = slots
         self._is_open = is_open
-        self._room = room
-        self._is_idle = is_idle
+        self._drain = drain
         self._on_picked = on_picked
-        self._on_empty = on_empty
+        self._on_promoted = on_promoted
+        self._on_answered = on_answered
         self._look_again_seconds = poll_seconds
         self._next_due = math.inf  # monotonic; when the next deferred job is due, as far as we know
         self._promotes_at = 0.0  # monotonic; when we ask again what is due, whatever we know
@@ -90,20 +92,19 @@ class Fetcher(Service):
             self.wake()
 
     async def tick(self) -> float:
-        self._is_starved = self._free() <= 0
+        self._is_starved = self._slots.free() <= 0
         if self._is_starved:
             return await self._promote_for_others()
-        if self._free() < self._batch_size // 2:
+        if self._slots.free() < self._batch_size // 2:
             await asyncio.sleep(LINGER_SECONDS)
         if time.monotonic() >= min(self._next_due, self._promotes_at):
             await self._promote()
-        # Asked before we look: a job that ends while we look may have enqueued another, too late for us to see it.
-        was_idle = self._is_idle()
+        look = self._drain.begin_look()
         picked = 0
         is_more = False
         self._looked_into = []
         for queue in filter(self._is_open, self._next_queues()):
-            limit = int(min(self._batch_size, self._free(), self._room(queue)))
+            limit = int(min(self._batch_size, self._slots.free(), self._slots.room(queue)))
             if limit > 0:
                 found = await self._pick(queue, limit)
                 picked += found
@@ -117,17 +118,18 @@ class Fetcher(Service):
             return 0
         if self._is_deferral_possible:
             await self._promote()
-        if was_idle and picked == 0 and all(self._floors[queue].is_swept_out for queue in self._looked_into):
-            self._on_empty()
+        if picked == 0 and all(self._floors[queue].is_swept_out for queue in self._looked_into):
+            look.end(empty={UNLIMITED})
         return self._delay()
 
     async def _pick(self, queue: str, limit: int) -> int:
         floor = self._floors[queue]
         asked = time.monotonic()
         stretches = floor.stretches(asked)
-        jobs = await self._store.run(
-            operations.pick(self._worker_id, queue, self._entrypoints, limit, stretches)
-        )
+        with self._slots.asked_for(limit, queue, on_answered=self._on_answered):
+            jobs = await self._store.run(
+                operations.pick(self._worker_id, queue, self._entrypoints, limit, stretches)
+            )
         answered = time.monotonic()
         if answered - asked > self._reply_seconds:
             # Not run: so late that the heartbeat may have given the jobs back already, for it does not know them.
@@ -160,6 +162,7 @@ class Fetcher(Service):
             raise
         if seconds == 0:
             self._sweep_soon()  # their ids may be old
+            self._on_promoted()
         now = time.monotonic()
         if seconds is not None:
             self._next_due = min(self._next_due, now + max(seconds, 0.0))
@@ -168,8 +171,8 @@ class Fetcher(Service):
 
     def _next_queues(self) -> list[str]:
         """Every queue once; another one comes first each time, so that none starves the others."""
-        self._queues.append(self._queues.pop(0))
-        return self._queues.copy()
+        self._queues = self._queues[1:] + self._queues[:1]
+        return self._queues
 
     def _delay(self) -> float:
         now = time.monotonic()

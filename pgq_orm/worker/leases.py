@@ -1,6 +1,6 @@
 """Leases: which jobs this worker holds, from the pick's reply until its outcome is written."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from pgq_orm.models import Job
 from pgq_orm.operations import Lease
@@ -9,8 +9,9 @@ from pgq_orm.operations import Lease
 class Leases:
     """The held leases by job id. Changed by the loop's thread only; the heartbeat's thread takes snapshots."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, on_dropped: Callable[[Collection[int]], None]) -> None:
         self._leases: dict[int, int] = {}
+        self._on_dropped = on_dropped
 
     def hold(self, jobs: Iterable[Job]) -> None:
         """Notes picked jobs."""
@@ -18,8 +19,10 @@ class Leases:
 
     def drop(self, job_ids: Iterable[int]) -> None:
         """Forgets jobs whose outcome is written, or whose lease is lost."""
-        for job_id in job_ids:
+        dropped = list(job_ids)
+        for job_id in dropped:
             self._leases.pop(job_id, None)
+        self._on_dropped(dropped)
 
     def snapshot(self) -> list[Lease]:
         """What is held now. Safe from any thread: copying a dict is one step."""

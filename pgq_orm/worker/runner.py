@@ -5,7 +5,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import MutableMapping
+from collections.abc import Collection, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import UUID, uuid4
@@ -21,10 +21,12 @@ from pgq_orm.store import Store, require_schema
 from pgq_orm.worker.allowance import IN_WORDS, Allowance, Ending
 from pgq_orm.worker.board import Board
 from pgq_orm.worker.crew import Crew
+from pgq_orm.worker.drain import Drain
 from pgq_orm.worker.fetcher import Fetcher
 from pgq_orm.worker.heartbeat import BEATS_PER_LEASE, Heartbeat
 from pgq_orm.worker.inquiries import Inquiries
 from pgq_orm.worker.leases import Leases
+from pgq_orm.worker.limited import LimitedFetcher
 from pgq_orm.worker.listener import WakeUps
 from pgq_orm.worker.pruner import Pruner
 from pgq_orm.worker.quotas import Quotas
@@ -33,6 +35,7 @@ from pgq_orm.worker.rescuer import Rescuer
 from pgq_orm.worker.scheduler import Scheduler
 from pgq_orm.worker.service import AFTER_FAILURE, Service
 from pgq_orm.worker.settings import QueueExecutionMode, WorkerSettings
+from pgq_orm.worker.slots import Slots
 from pgq_orm.worker.vitals import Vitals
 
 logger = logging.getLogger(__name__)
@@ -147,7 +150,7 @@ class _Life:
         self._is_drained = asyncio.Event()
         self._is_deaf = asyncio.Event()
         self._deafened_by: Exception | None = None
-        self._leases = Leases()
+        self._leases = Leases(on_dropped=self._jobs_ended)
         lease_seconds = settings.heartbeat_timeout.total_seconds()
         inquiries = Inquiries(store)
         self._board = Board(
@@ -166,7 +169,7 @@ class _Life:
             queues=settings.queues,
             interval_seconds=lease_seconds / BEATS_PER_LEASE,
             running=self._board.running_in,
-            on_changed=self._queues_changed,
+            on_changed=self._expect_ready,
         )
         self._recorder = Recorder(
             store=store,
@@ -175,21 +178,42 @@ class _Life:
             on_delayed=self._expect_due,
             on_idle=self._recorded,
         )
+        limits = registry.limits
+        slots = Slots(
+            free=lambda: min(self._board.free, self._allowance.left),
+            room=self._quotas.room,
+        )
+        self._drain = Drain(limited=limits, is_idle=self._is_idle, on_drained=self._drained)
         self._fetcher = Fetcher(
             store=store,
             worker_id=self._worker_id,
             queues=settings.queues,
-            entrypoints=self._entrypoints,
+            entrypoints=sorted(registry.entrypoints.keys() - limits.keys()),
             batch_size=settings.batch_size,
             poll_seconds=settings.dequeue_timeout.total_seconds(),
             reply_seconds=REPLY_SECONDS,
-            free=lambda: int(min(self._board.free, self._allowance.left)),
+            slots=slots,
             is_open=self._quotas.is_open,
-            room=self._quotas.room,
-            is_idle=lambda: self._board.is_idle,
+            drain=self._drain,
             on_picked=self._picked,
-            on_empty=self._queue_empty,
+            on_promoted=self._promoted,
+            on_answered=lambda: self._limited_fetcher.slot_freed(),
         )
+        self._limited_fetcher = LimitedFetcher(
+            store=store,
+            worker_id=self._worker_id,
+            queues=settings.queues,
+            limits=limits,
+            batch_size=settings.batch_size,
+            poll_seconds=settings.dequeue_timeout.total_seconds(),
+            reply_seconds=REPLY_SECONDS,
+            slots=slots,
+            is_open=self._quotas.is_open,
+            drain=self._drain,
+            on_picked=self._picked,
+            on_answered=self._fetcher.slot_freed,
+        )
+        self._fetchers: list[Service] = [self._fetcher, self._limited_fetcher]
         self._heartbeat = Heartbeat(
             store=store,
             worker_id=self._worker_id,
@@ -201,13 +225,13 @@ class _Life:
         )
         self._wake_ups = WakeUps(
             store=store,
-            on_enqueued=self._fetcher.expect_deferred,
+            on_enqueued=self._enqueued,
             on_canceled=self._heartbeat.beat_soon,
             on_queues_changed=self._quotas.wake,
             on_lost=self._listener_lost,
         )
         self._scheduler = Scheduler(
-            store=store, schedules=registry.schedules.values(), on_fired=self._fetcher.wake
+            store=store, schedules=registry.schedules.values(), on_fired=self._expect_ready
         )
         self._upkeep: list[Service] = [
             self._quotas,
@@ -216,7 +240,7 @@ class _Life:
                 store=store,
                 interval_seconds=lease_seconds,
                 crash_limit=settings.crash_limit,
-                on_rescued=self._fetcher.expect_returned,
+                on_rescued=self._returned,
             ),
             Pruner(store=store, retention=settings.log_retention),
         ]
@@ -240,7 +264,7 @@ class _Life:
         if not await self._register(shutdown):
             return self._reason_to_end(shutdown)
         self._heartbeat.start()
-        for part in (self._recorder, self._fetcher, self._wake_ups, *self._upkeep):
+        for part in (self._recorder, *self._fetchers, self._wake_ups, *self._upkeep):
             part.start()
         logger.info(
             "Worker %s runs %s",
@@ -320,8 +344,7 @@ class _Life:
         await self._sign_off()
 
     async def _finish(self) -> None:
-        await self._fetcher.stop()
-        for part in self._upkeep:
+        for part in (*self._fetchers, *self._upkeep):
             await part.stop()
         await self._board.finish()
 
@@ -329,7 +352,7 @@ class _Life:
         # What runs comes first: if we are cut off the others may have its jobs soon, and our statements may hang.
         await self._board.abandon(INTERRUPTION_SECONDS)
         patience = 0 if self._is_cut_off.is_set() else INTERRUPTION_SECONDS
-        await asyncio.gather(*(part.stop(patience) for part in (self._fetcher, *self._upkeep)))
+        await asyncio.gather(*(part.stop(patience) for part in (*self._fetchers, *self._upkeep)))
 
     async def _write_outcomes(self, shutdown: asyncio.Event) -> None:
         """Waits until it is written what the attempts came to; not for ever, if the worker is to end."""
@@ -366,6 +389,7 @@ class _Life:
     # What the parts tell each other
 
     def _picked(self, jobs: list[Job], picked: float) -> None:
+        self._drain.picked()
         self._leases.hold(jobs)
         self._allowance.take(len(jobs))
         self._board.start(jobs, picked)
@@ -375,20 +399,41 @@ class _Life:
 
     def _slot_freed(self) -> None:
         self._fetcher.slot_freed()
+        self._limited_fetcher.slot_freed()
 
-    def _queues_changed(self) -> None:
+    def _jobs_ended(self, job_ids: Collection[int]) -> None:
+        self._limited_fetcher.jobs_ended(job_ids)
+
+    def _enqueued(self) -> None:
+        self._fetcher.expect_deferred()
+        self._limited_fetcher.expect_ready()
+
+    def _promoted(self) -> None:
+        self._limited_fetcher.expect_ready()
+
+    def _returned(self) -> None:
+        self._fetcher.expect_returned()
+        self._limited_fetcher.expect_ready()
+
+    def _expect_ready(self) -> None:
         self._fetcher.wake()
+        self._limited_fetcher.expect_ready()
 
     def _expect_due(self, delay_seconds: float) -> None:
         self._fetcher.expect_due(delay_seconds)
+        if delay_seconds <= 0:
+            self._limited_fetcher.expect_ready()
 
     def _recorded(self) -> None:
         self._scheduler.jobs_ended()
         if self._is_to_drain and self._board.is_idle:
-            self._fetcher.wake()  # for the look that finds the queue empty
+            self._expect_ready()  # for the look that finds the queue empty
 
-    def _queue_empty(self) -> None:
-        if self._is_to_drain and self._board.is_idle and self._recorder.idle.is_set():
+    def _is_idle(self) -> bool:
+        return self._board.is_idle and self._recorder.idle.is_set()
+
+    def _drained(self) -> None:
+        if self._is_to_drain:
             self._is_drained.set()
 
     def _hear(self, notices: list[Notice]) -> None:
@@ -403,7 +448,7 @@ class _Life:
                     self._board.cancel(job_id, lease)
                 case Notice("returned", int(job_id), _):
                     logger.warning("Gave job %d back: its pick's reply never arrived", job_id)
-                    self._fetcher.expect_returned()
+                    self._returned()
                 case _:
                     pass
 

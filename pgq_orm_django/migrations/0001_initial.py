@@ -90,6 +90,19 @@ class Migration(migrations.Migration):
                                 name="pgq_job_ready",
                             ),
                             models.Index(
+                                fields=["queue", "entrypoint", "-priority", "id"],
+                                condition=models.Q(status="queued")
+                                & models.Q(execute_after__lte=models.F("updated")),
+                                name="pgq_job_ready_entrypoint",
+                            ),
+                            models.Index(
+                                fields=["queue", "entrypoint", "concurrency_key", "-priority", "id"],
+                                condition=models.Q(status="queued")
+                                & models.Q(execute_after__lte=models.F("updated"))
+                                & models.Q(concurrency_key__isnull=False),
+                                name="pgq_job_ready_key",
+                            ),
+                            models.Index(
                                 fields=["execute_after"],
                                 condition=models.Q(status="queued")
                                 & models.Q(execute_after__gt=models.F("updated")),

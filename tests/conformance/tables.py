@@ -10,7 +10,7 @@ from psycopg import sql
 from psycopg.rows import namedtuple_row
 from psycopg.types.json import Jsonb
 
-NAMES = ("pgq_job", "pgq_log", "pgq_schedule", "pgq_worker", "pgq_queue", "pgq_dependency")
+NAMES = ("pgq_job", "pgq_log", "pgq_schedule", "pgq_worker", "pgq_queue", "pgq_bucket", "pgq_dependency")
 
 
 def ago(**parts: float) -> datetime:

@@ -22,20 +22,20 @@ COLUMNS = """
     FROM pg_attribute
     JOIN pg_class ON pg_class.oid = attrelid AND relkind = 'r' AND starts_with(relname, 'pgq_')
     LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
-    WHERE attnum > 0 AND relname <> 'pgq_version'
+    WHERE attnum > 0 AND relname NOT IN ('pgq_version', 'pgq_bucket')
     ORDER BY relname, attnum
 """
 INDEXES = """
     SELECT indexname, regexp_replace(indexdef, '::text', '', 'g')
     FROM pg_indexes
-    WHERE starts_with(tablename, 'pgq_') AND tablename <> 'pgq_version'
+    WHERE starts_with(tablename, 'pgq_') AND tablename NOT IN ('pgq_version', 'pgq_bucket')
     ORDER BY indexname
 """
 CONSTRAINTS = """
     SELECT conrelid::regclass::text, conname, contype
     FROM pg_constraint
     WHERE starts_with(conrelid::regclass::text, 'pgq_')
-        AND conname NOT LIKE 'pgq_version%' AND contype NOT IN ('n', 't')
+        AND conname NOT LIKE 'pgq_version%' AND conname NOT LIKE 'pgq_bucket%' AND contype NOT IN ('n', 't')
     ORDER BY 1, 2
 """
 

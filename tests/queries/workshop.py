@@ -14,7 +14,7 @@ from pgq_orm.statuses import LogStatus
 
 T = TypeVar("T")
 
-TABLES = ("pgq_job", "pgq_log", "pgq_schedule", "pgq_worker", "pgq_queue", "pgq_dependency")
+TABLES = ("pgq_job", "pgq_log", "pgq_schedule", "pgq_worker", "pgq_queue", "pgq_bucket", "pgq_dependency")
 
 
 class Workshop:

@@ -96,6 +96,7 @@ def test_the_metadata_holds_our_tables_and_no_others() -> None:
         "pgq_schedule",
         "pgq_worker",
         "pgq_queue",
+        "pgq_bucket",
         "pgq_dependency",
         schema.VERSION_TABLE,
     }

@@ -41,6 +41,11 @@ def enqueue(**parameters: Any) -> operations.Enqueue:
         ({"dedupe_key": LONG}, "dedupe_key must have 1 to 500 characters, not 501"),
         ({"dedupe_key": 5}, "dedupe_key must be a string, not int: 5"),
         ({"dedupe_key": "\0"}, "dedupe_key holds a character that PostgreSQL cannot store"),
+        ({"concurrency_key": ""}, "concurrency_key must have 1 to 500 characters"),
+        ({"concurrency_key": 5}, "concurrency_key must be a string, not int: 5"),
+        ({"concurrency_key": ["a", "\0"]}, "concurrency_key holds a character that PostgreSQL cannot store"),
+        ({"concurrency_key": "\U0001f600" * 201}, "concurrency_key must have at most 800 bytes in UTF-8, not 804"),
+        ({"entrypoint": "é" * 401}, "entrypoint must have at most 800 bytes in UTF-8, not 802"),
         # payloads
         ({"payload": "text"}, "payload must be bytes or None, not str: encode it, or pass arguments={...}"),
         ({"payload": {"a": 1}}, "payload must be bytes or None, not dict"),
@@ -129,7 +134,9 @@ class Name(StrEnum):
 @pytest.mark.parametrize(
     "parameters",
     [
-        {"entrypoint": "x" * 500, "queue": "é" * 500, "dedupe_key": "\U0001f600" * 500},
+        {"entrypoint": "x" * 500, "queue": "é" * 400, "dedupe_key": "\U0001f600" * 500},
+        {"concurrency_key": "\U0001f600" * 200},
+        {"concurrency_key": ["a", None]},
         {"entrypoint": Name.MAIL, "priority": Priority.HIGH},
         {"payload": bytearray(b"bytes")},
         {"payload": memoryview(b"bytes")},

@@ -76,3 +76,38 @@ def working() -> PgQueuer:
         os.kill(os.getpid(), signal.SIGKILL)
 
     return pgq
+
+
+def limited() -> PgQueuer:
+    """An application whose handlers note when they ran, and may not run as they like."""
+    engine = create_async_engine(os.environ["QUEUE_URL"])
+    pgq = PgQueuer(engine)
+
+    async def note(job: Job) -> None:
+        seconds = float(job.payload or 0)
+        async with engine.connect() as connection:
+            connection = await connection.execution_options(isolation_level="AUTOCOMMIT")
+            values = {"job_id": job.id, "key": job.concurrency_key, "pid": os.getpid(), "picked": job.updated}
+            await connection.execute(
+                text(
+                    "INSERT INTO span (job_id, key, pid, picked, started) "
+                    "VALUES (:job_id, :key, :pid, :picked, clock_timestamp())"
+                ),
+                values,
+            )
+            await asyncio.sleep(seconds)
+            await connection.execute(
+                text("UPDATE span SET ended = clock_timestamp() WHERE job_id = :job_id AND pid = :pid"),
+                values,
+            )
+
+    def note_in_a_thread(job: Job) -> None:
+        asyncio.run(note(job))
+
+    pgq.entrypoint("four", concurrency_limit=4)(note)
+    pgq.entrypoint("one", serialized_dispatch=True)(note)
+    pgq.entrypoint("one in a thread", serialized_dispatch=True)(note_in_a_thread)
+    pgq.entrypoint("ten a second", requests_per_second=10)(note)
+    pgq.entrypoint("one of a key", concurrency_limit_per_key=1, concurrency_limit=5)(note)
+    pgq.entrypoint("any")(note)
+    return pgq

@@ -6,6 +6,8 @@ DROP TABLE IF EXISTS pgq_queue;
 
 DROP TABLE IF EXISTS pgq_worker;
 
+DROP TABLE IF EXISTS pgq_bucket;
+
 DROP TABLE IF EXISTS pgq_schedule;
 
 DROP TABLE IF EXISTS pgq_log;
@@ -23,5 +25,15 @@ DROP FUNCTION IF EXISTS pgq_job_ended();
 DROP FUNCTION IF EXISTS pgq_release_children(bigint[]);
 
 DROP FUNCTION IF EXISTS pgq_cancel_orphans(bigint[], bigint[]);
+
+DROP FUNCTION IF EXISTS pgq_permit(text[], text[], integer[], integer[], double precision[], double precision[], integer);
+
+DROP FUNCTION IF EXISTS pgq_open_keys(text[], text, integer, integer);
+
+DROP FUNCTION IF EXISTS pgq_has_ready(text[], text, bigint[]);
+
+DROP FUNCTION IF EXISTS pgq_take(text, double precision, double precision, bigint);
+
+DROP FUNCTION IF EXISTS pgq_tokens(text, double precision, double precision);
 
 DROP SEQUENCE IF EXISTS pgq_wake_seq;

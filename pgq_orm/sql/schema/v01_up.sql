@@ -54,6 +54,16 @@ CREATE INDEX pgq_job_ready ON pgq_job (queue, priority DESC, id)
 CREATE INDEX pgq_job_deferred ON pgq_job (execute_after)
     WHERE status = 'queued' AND execute_after > updated;
 
+-- The ready jobs of one entrypoint in their order: jobs of limited entrypoints are picked from here, past whatever else
+-- waits in the queue. Every job pays for it, because none can know whether a worker limits its entrypoint: 90 bytes of
+-- WAL, a tenth of what a bulk insert costs. Without it, each look at a limited entrypoint would read all that waits.
+CREATE INDEX pgq_job_ready_entrypoint ON pgq_job (queue, entrypoint, priority DESC, id)
+    WHERE status = 'queued' AND execute_after <= updated;
+
+-- The ready jobs by key: from one key to the next without walking over the jobs in between.
+CREATE INDEX pgq_job_ready_key ON pgq_job (queue, entrypoint, concurrency_key, priority DESC, id)
+    WHERE status = 'queued' AND execute_after <= updated AND concurrency_key IS NOT NULL;
+
 -- The running jobs: rescue, lost picks and limits count them here. Never larger than what runs at the moment.
 CREATE INDEX pgq_job_picked ON pgq_job (entrypoint, worker_id)
     WHERE status = 'picked';
@@ -198,6 +208,304 @@ CREATE TABLE pgq_dependency (
 );
 
 CREATE INDEX pgq_dependency_parent ON pgq_dependency (depends_on);
+
+-- Token buckets: one row for each rate limit that is in use, under any name. `empty_at` is the instant at which the
+-- bucket was, or would have been, empty: it has filled since. A name without a row has a full bucket.
+CREATE TABLE pgq_bucket (
+    name text NOT NULL,
+    empty_at timestamptz NOT NULL,
+    CONSTRAINT pgq_bucket_pkey PRIMARY KEY (name)
+) WITH (
+    -- A few rows, updated many times a second, no indexed column among the changes: room for HOT updates.
+    fillfactor = 20,
+    autovacuum_vacuum_scale_factor = 0,
+    autovacuum_vacuum_threshold = 500
+);
+
+-- How many tokens are in a bucket, by the database's clock. Infinitely many without a rate (refill IS NULL).
+CREATE FUNCTION pgq_tokens(bucket text, capacity double precision, refill double precision)
+    RETURNS double precision
+    LANGUAGE plpgsql
+AS $$
+BEGIN
+    IF refill IS NULL THEN
+        RETURN 'infinity';
+    END IF;
+    -- Less than none only if the clock was set back.
+    RETURN GREATEST(0, LEAST(capacity, COALESCE(
+        refill * EXTRACT(epoch FROM clock_timestamp() - (SELECT empty_at FROM pgq_bucket WHERE name = bucket)),
+        capacity
+    )));
+END
+$$;
+
+-- Takes tokens out of a bucket, or puts back what was not needed (amount < 0). Whoever takes has looked by pgq_tokens
+-- in the same transaction, under a lock that keeps others from doing so at the same time.
+CREATE FUNCTION pgq_take(bucket text, capacity double precision, refill double precision, amount bigint)
+    RETURNS void
+    LANGUAGE plpgsql
+AS $$
+BEGIN
+    INSERT INTO pgq_bucket AS known (name, empty_at)
+    VALUES (bucket, clock_timestamp() - make_interval(secs => (capacity - amount) / refill))
+    ON CONFLICT (name) DO UPDATE
+    SET empty_at = LEAST(
+            GREATEST(known.empty_at, clock_timestamp() - make_interval(secs => capacity / refill)),
+            clock_timestamp()
+        ) + make_interval(secs => amount / refill);
+END
+$$;
+
+-- Whether an entrypoint has ready jobs besides these.
+CREATE FUNCTION pgq_has_ready(queues text[], limited text, besides bigint[])
+    RETURNS boolean
+    LANGUAGE plpgsql
+AS $$
+BEGIN
+    RETURN EXISTS (
+        SELECT
+        FROM unnest(queues) AS served (queue)
+        CROSS JOIN LATERAL (
+            SELECT
+            FROM pgq_job AS job
+            WHERE job.status = 'queued'
+                AND job.execute_after <= job.updated
+                AND job.queue = served.queue
+                AND job.entrypoint = limited
+                AND job.id <> ALL (besides)
+            ORDER BY job.priority DESC, job.id
+            LIMIT 1
+        ) AS ready
+    );
+END
+$$;
+
+-- The next jobs of an entrypoint of which no more than key_limit with one key may run at a time; others run already.
+-- Looks at the first 1000 ready jobs of each queue, in their order. If the keys of too many of them are taken, it goes
+-- on from key to key, past all the jobs in between: at most as many steps as there are keys that are taken, and 200
+-- more. Jobs without a key are held back by none.
+CREATE FUNCTION pgq_open_keys(queues text[], limited text, key_limit integer, wanted integer)
+    RETURNS bigint[]
+    LANGUAGE plpgsql
+AS $$
+DECLARE
+    running jsonb;
+    chosen bigint[];
+    is_window_full boolean;
+BEGIN
+    SELECT COALESCE(jsonb_object_agg(key, amount), '{}')
+    INTO running
+    FROM (
+        SELECT job.concurrency_key AS key, count(*) AS amount
+        FROM pgq_job AS job
+        WHERE job.status = 'picked'
+            AND job.entrypoint = limited
+            AND job.concurrency_key IS NOT NULL
+        GROUP BY job.concurrency_key
+    ) AS picked;
+
+    SELECT
+        (array_agg(id ORDER BY place, priority DESC, id) FILTER (WHERE key IS NULL OR nth <= key_limit))[1:wanted],
+        count(*) >= 1000
+    INTO chosen, is_window_full
+    FROM (
+        SELECT
+            served.place,
+            ready.*,
+            row_number() OVER (PARTITION BY ready.key ORDER BY served.place, ready.priority DESC, ready.id)
+                + COALESCE(CAST(running ->> ready.key AS bigint), 0) AS nth
+        FROM unnest(queues) WITH ORDINALITY AS served (queue, place)
+        CROSS JOIN LATERAL (
+            SELECT job.priority, job.id, job.concurrency_key AS key
+            FROM pgq_job AS job
+            WHERE job.status = 'queued'
+                AND job.execute_after <= job.updated
+                AND job.queue = served.queue
+                AND job.entrypoint = limited
+            ORDER BY job.priority DESC, job.id
+            LIMIT 1000
+        ) AS ready
+    ) AS ahead;
+    chosen := COALESCE(chosen, '{}');
+    IF cardinality(chosen) >= wanted OR NOT is_window_full THEN
+        RETURN chosen;
+    END IF;
+
+    -- All that may run of the first ones is chosen. Keys that are not taken yet have more further back.
+    SELECT running || COALESCE(jsonb_object_agg(key, amount), '{}')
+    INTO running
+    FROM (
+        SELECT job.concurrency_key AS key, COALESCE(CAST(running ->> job.concurrency_key AS bigint), 0) + count(*) AS amount
+        FROM pgq_job AS job
+        WHERE job.id = ANY (chosen)
+            AND job.concurrency_key IS NOT NULL
+        GROUP BY job.concurrency_key
+    ) AS now_taken;
+
+    RETURN chosen || ARRAY (
+        WITH RECURSIVE step (place, queue, key, is_open, opened) AS (
+            SELECT served.place, served.queue, CAST(NULL AS text), false, 0
+            FROM unnest(queues) WITH ORDINALITY AS served (queue, place)
+            UNION ALL
+            SELECT step.place, step.queue, next.key, next.is_open, step.opened + CAST(next.is_open AS integer)
+            FROM step
+            CROSS JOIN LATERAL (
+                SELECT
+                    job.concurrency_key AS key,
+                    COALESCE(CAST(running ->> job.concurrency_key AS bigint), 0) < key_limit AS is_open
+                FROM pgq_job AS job
+                WHERE job.status = 'queued'
+                    AND job.execute_after <= job.updated
+                    AND job.queue = step.queue
+                    AND job.entrypoint = limited
+                    AND job.concurrency_key IS NOT NULL
+                    AND job.concurrency_key > COALESCE(step.key, '')
+                ORDER BY job.concurrency_key
+                LIMIT 1
+            ) AS next
+            WHERE step.opened < 200
+        )
+        SELECT id
+        FROM (
+            SELECT
+                step.place,
+                ready.*,
+                row_number() OVER (PARTITION BY step.key ORDER BY step.place, ready.priority DESC, ready.id)
+                    + COALESCE(CAST(running ->> step.key AS bigint), 0) AS nth
+            FROM step
+            CROSS JOIN LATERAL (
+                SELECT job.concurrency_key AS key, job.priority, job.id
+                FROM pgq_job AS job
+                WHERE job.status = 'queued'
+                    AND job.execute_after <= job.updated
+                    AND job.queue = step.queue
+                    AND job.entrypoint = limited
+                    AND job.concurrency_key IS NOT NULL
+                    -- Not =: the planner might take another index in the order of priority, and walk over all keys.
+                    AND job.concurrency_key >= step.key
+                    AND job.id <> ALL (chosen)
+                ORDER BY job.concurrency_key, job.priority DESC, job.id
+                LIMIT LEAST(key_limit, wanted)
+            ) AS ready
+            WHERE step.is_open
+                AND ready.key = step.key
+        ) AS behind
+        WHERE nth <= key_limit
+        ORDER BY place, priority DESC, id
+        LIMIT wanted - cardinality(chosen)
+    );
+END
+$$;
+
+-- Which jobs of limited entrypoints a worker may pick: concurrency_limits hold among all workers, key_limits among the
+-- jobs of one key, and rates as token buckets (capacities, refills). NULL is without a limit. At most `room` jobs in all,
+-- from the first of the queues that has some; none of a paused queue.
+-- Answers the jobs, locked, to be picked by the same statement, and for each entrypoint a verdict without a job: 'empty'
+-- (no other is ready), 'open' (others are, and nothing but room was missing), 'full' (as many run as may), 'throttled'
+-- (until wait_seconds have passed), 'busy' (another worker is being answered).
+--
+-- A statement sees one snapshot, taken before it waits for any lock: two workers that count at the same time would
+-- both find room. Here the lock comes first, and each statement after it sees whatever was picked under it before.
+-- The lock lasts until the commit, and is never waited for, so that one entrypoint does not hold up another.
+CREATE FUNCTION pgq_permit(
+    queues text[],
+    entrypoints text[],
+    concurrency_limits integer[],
+    key_limits integer[],
+    capacities double precision[],
+    refills double precision[],
+    room integer
+)
+    RETURNS TABLE (limited text, verdict text, wait_seconds double precision, job_id bigint)
+    LANGUAGE plpgsql
+AS $$
+DECLARE
+    bucket text;
+    free integer;
+    tokens double precision;
+    wanted integer;
+    permitted bigint[];
+BEGIN
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+        RAISE 'limits are exact in READ COMMITTED only, this transaction is %', current_setting('transaction_isolation');
+    END IF;
+    queues := ARRAY (
+        SELECT served.queue
+        FROM unnest(queues) WITH ORDINALITY AS served (queue, place)
+        WHERE NOT EXISTS (
+            SELECT
+            FROM pgq_queue AS known
+            WHERE known.name = served.queue
+                AND known.paused
+                AND (known.resume_at IS NULL OR known.resume_at > now())
+        )
+        ORDER BY served.place
+    );
+    FOR number IN 1 .. cardinality(entrypoints) LOOP
+        limited := entrypoints[number];
+        bucket := 'entrypoint ' || limited;
+        wait_seconds := NULL;
+        permitted := '{}';
+        IF room <= 0 THEN
+            verdict := 'open';
+        ELSIF NOT pgq_has_ready(queues, limited, permitted) THEN
+            verdict := 'empty';
+        ELSIF NOT pg_try_advisory_xact_lock(hashtextextended('pgq ' || bucket, 0)) THEN
+            verdict := 'busy';
+        ELSE
+            free := concurrency_limits[number] - (
+                SELECT count(*)
+                FROM pgq_job AS job
+                WHERE job.status = 'picked'
+                    AND job.entrypoint = limited
+            );
+            tokens := pgq_tokens(bucket, capacities[number], refills[number]);
+            wanted := LEAST(room, free, floor(LEAST(tokens, room)));
+            IF wanted > 0 AND key_limits[number] IS NULL THEN
+                permitted := ARRAY (
+                    SELECT ready.id
+                    FROM unnest(queues) AS served (queue)
+                    CROSS JOIN LATERAL (
+                        SELECT job.id
+                        FROM pgq_job AS job
+                        WHERE job.status = 'queued'
+                            AND job.execute_after <= job.updated
+                            AND job.queue = served.queue
+                            AND job.entrypoint = limited
+                        ORDER BY job.priority DESC, job.id
+                        LIMIT wanted
+                        FOR UPDATE SKIP LOCKED
+                    ) AS ready
+                    LIMIT wanted
+                );
+            ELSIF wanted > 0 THEN
+                permitted := pgq_open_keys(queues, limited, key_limits[number], wanted);
+                permitted := ARRAY (
+                    SELECT job.id
+                    FROM pgq_job AS job
+                    WHERE job.id = ANY (permitted)
+                        AND job.status = 'queued'
+                    FOR UPDATE SKIP LOCKED
+                );
+            END IF;
+            room := room - cardinality(permitted);
+            tokens := tokens - cardinality(permitted);
+            verdict := CASE
+                WHEN NOT pgq_has_ready(queues, limited, permitted) THEN 'empty'
+                WHEN tokens < 1 THEN 'throttled'
+                WHEN cardinality(permitted) < wanted OR free <= cardinality(permitted) THEN 'full'
+                ELSE 'open'
+            END;
+            wait_seconds := CASE WHEN verdict = 'throttled' THEN (1 - tokens) / refills[number] END;
+        END IF;
+        job_id := NULL;
+        RETURN NEXT;
+        FOREACH job_id IN ARRAY permitted LOOP
+            RETURN NEXT;
+        END LOOP;
+    END LOOP;
+END
+$$;
 
 -- When the last wake-up was sent, in milliseconds. A sequence, because it is outside transactions: the guard
 -- neither locks concurrent enqueuers against each other nor waits for anybody's commit.
