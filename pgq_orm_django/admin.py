@@ -1,19 +1,29 @@
-"""Admin: what the queue holds and what became of it, to be read. Rows belong to the workers, and are never edited."""
+"""Admin: what the queue holds and what became of it, to be read: rows belong to the workers, and are never edited.
+
+What may be edited is what is said of queues.
+"""
 
 import json
 from collections.abc import Sized
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from django.contrib import admin, messages
+from django.contrib.admin.widgets import AdminTextInputWidget
 from django.core.paginator import Paginator
-from django.db.models import Model, QuerySet
+from django.db.models import Model, QuerySet, TextField
 from django.http import HttpRequest
 from django.utils.functional import cached_property
 from django.utils.html import format_html
 
 from pgq_orm.errors import RequeueRefusedError
-from pgq_orm_django.models import Job, Log, Schedule, Worker
-from pgq_orm_django.querysets import JobQuerySet, LogQuerySet, ScheduleQuerySet, WorkerQuerySet
+from pgq_orm_django.models import Job, Log, Queue, Schedule, Worker
+from pgq_orm_django.querysets import (
+    JobQuerySet,
+    LogQuerySet,
+    QueueQuerySet,
+    ScheduleQuerySet,
+    WorkerQuerySet,
+)
 from pgq_orm_django.registry import registry
 
 if TYPE_CHECKING:
@@ -275,6 +285,51 @@ class ScheduleAdmin(ReadOnlyAdmin):
                 "itself.",
                 messages.WARNING,
             )
+
+
+@admin.register(Queue)
+class QueueAdmin(RowAdmin):
+    """What is said of queues. A change reaches running workers at once."""
+
+    paginator = BoundedPaginator
+    show_full_result_count = False
+    list_display = (
+        "name",
+        "is_paused",
+        "resume_at",
+        "concurrency",
+        "rate_limit",
+        "rate_limit_window",
+        "updated",
+    )
+    list_filter = ("paused",)
+    search_fields = ("name",)
+    ordering = ("name",)
+    fields = ("name", "concurrency", "rate_limit", "rate_limit_window", "paused", "resume_at")
+    formfield_overrides: ClassVar[Any] = {TextField: {"widget": AdminTextInputWidget}}
+    actions = ("pause", "resume")
+
+    def get_queryset(self, request: HttpRequest) -> "Rows":
+        return _of(super().get_queryset(request), QueueQuerySet).with_is_paused()
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        return () if obj is None else ("name",)  # its jobs would keep the old one
+
+    @admin.display(description="paused", boolean=True)
+    def is_paused(self, queue: Any) -> bool:
+        return bool(queue.is_paused)
+
+    @admin.action(description="Pause selected queues", permissions=["change"])
+    def pause(self, request: HttpRequest, queryset: "Rows") -> None:
+        """Keeps their jobs from being picked until they are resumed."""
+        paused = _of(queryset, QueueQuerySet).pause()
+        self.message_user(request, f"{_counted(paused, 'queue')} paused.", messages.SUCCESS)
+
+    @admin.action(description="Resume selected queues", permissions=["change"])
+    def resume(self, request: HttpRequest, queryset: "Rows") -> None:
+        """Lets their jobs be picked again."""
+        resumed = _of(queryset, QueueQuerySet).resume()
+        self.message_user(request, f"{_counted(resumed, 'queue')} resumed.", messages.SUCCESS)
 
 
 @admin.register(Worker)

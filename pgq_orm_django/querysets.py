@@ -1,18 +1,17 @@
 """The questions one asks of the tables, as QuerySet verbs. Instants are compared with the database's clock."""
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from asgiref.sync import sync_to_async
 from django.db import router
 from django.db.models import BooleanField, DurationField, ExpressionWrapper, F, Q, QuerySet, Value
 from django.db.models.functions import Now
 
 from pgq_orm.administration import OnRefused
+from pgq_orm.queues import ResumeAt
 from pgq_orm.statuses import JobStatus, LogStatus
-from pgq_orm_django import administration
-from pgq_orm_django.fields import TransactionNow
+from pgq_orm_django import administration, queues
 from pgq_orm_django.twins import awaited
 
 if TYPE_CHECKING:
@@ -34,7 +33,7 @@ def writer(rows: Any) -> str:
     return alias
 
 
-def chosen(rows: QuerySet[Any], column: str) -> list[int]:
+def chosen(rows: QuerySet[Any], column: str) -> list[Any]:
     """That column of these rows, read where they are changed."""
     return list(rows.using(writer(rows)).values_list(column, flat=True))
 
@@ -206,23 +205,17 @@ class QueueQuerySet(QuerySet["Queue"]):
         """Each with the claim `is_paused`, for listing both kinds."""
         return self.annotate(is_paused=ExpressionWrapper(IS_PAUSED, output_field=BooleanField()))
 
-    def pause(self, resume_at: datetime | timedelta | None = None) -> int:
-        """Pauses them until they are resumed, or until an instant, or for as long from now; answers how many.
+    @verb
+    def pause(self, resume_at: ResumeAt = None) -> list[str]:
+        """Pauses them until they are resumed, or until an instant, or for as long from now; answers their names.
 
-        A queue without a row is paused by `pgq_orm_django.pause_queue`.
+        `pgq_orm_django.pause_queue` pauses queues that have no row as well.
         """
-        if isinstance(resume_at, timedelta):
-            return self.update(paused=True, resume_at=Now() + resume_at, updated=TransactionNow())
-        return self.update(paused=True, resume_at=resume_at, updated=TransactionNow())
+        return queues.pause_queue(chosen(self, "name"), resume_at=resume_at, using=writer(self))
 
-    async def apause(self, resume_at: datetime | timedelta | None = None) -> int:
-        """The same to be awaited."""
-        return await sync_to_async(self.pause)(resume_at)
+    @verb
+    def resume(self) -> list[str]:
+        """Ends their pause; answers the names of those that were paused."""
+        return queues.resume_queue(chosen(self, "name"), using=writer(self))
 
-    def resume(self) -> int:
-        """Ends their pause; answers how many were paused."""
-        return self.filter(paused=True).update(paused=False, resume_at=None, updated=TransactionNow())
-
-    async def aresume(self) -> int:
-        """The same to be awaited."""
-        return await sync_to_async(self.resume)()
+    apause, aresume = awaited(pause), awaited(resume)

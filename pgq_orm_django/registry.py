@@ -11,6 +11,8 @@ registry = Registry()
 
 entrypoint = registry.entrypoint
 schedule = registry.schedule
+queue = registry.queue
+allow_functions = registry.allow_functions
 
 
 def discover() -> Registry:

@@ -2,7 +2,7 @@
 
 import typer
 
-from pgq_orm.cli import dashboard, jobs, run, schedules, schema
+from pgq_orm.cli import dashboard, jobs, queues, run, schedules, schema
 
 app = typer.Typer(
     name="pgq",
@@ -26,3 +26,4 @@ app.command(rich_help_panel="Jobs")(jobs.requeue)
 app.command(rich_help_panel="What there is")(dashboard.dashboard)
 app.command(rich_help_panel="What there is")(dashboard.workers)
 app.command(rich_help_panel="What there is")(schedules.schedules)
+app.add_typer(queues.app, name="queues", rich_help_panel="What there is")

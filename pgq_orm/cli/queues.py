@@ -1,0 +1,78 @@
+"""The commands that list, pause, resume and limit queues."""
+
+from typing import Annotated
+
+import typer
+
+from pgq_orm.cli.complaints import complaining
+from pgq_orm.cli.databases import Dsn, in_transaction
+from pgq_orm.queue_words import describe_all, list_names, parse_resume_at
+from pgq_orm.queues import UNCHANGED, Queue
+from pgq_orm.sqlalchemy import SyncQueries
+
+app = typer.Typer(help="List queues, pause and resume them, change their limits.", no_args_is_help=True)
+
+Names = Annotated[list[str], typer.Argument(help="The queues.", show_default=False)]
+NO_LIMIT = 0
+"""What takes a limit away."""
+
+
+@app.command("list")
+def list_queues(dsn: Dsn) -> None:
+    """List the queues of which something is said."""
+    states = in_transaction(dsn, lambda connection: SyncQueries(connection).fetch_queues())
+    typer.echo(describe_all(states))
+
+
+@app.command()
+def pause(
+    names: Names,
+    dsn: Dsn,
+    until: Annotated[
+        str | None,
+        typer.Option(help="When the pause ends by itself: 30m, 2h, 1d, or 2026-01-31T08:00+01:00."),
+    ] = None,
+) -> None:
+    """Let no more jobs of the queues be picked; what runs goes on."""
+    with complaining():
+        resume_at = None if until is None else parse_resume_at(until)
+    paused = in_transaction(
+        dsn, lambda connection: SyncQueries(connection).pause_queue(names, resume_at=resume_at)
+    )
+    typer.echo(f"paused: {list_names(paused)}")
+
+
+@app.command()
+def resume(names: Names, dsn: Dsn) -> None:
+    """Let jobs of the queues be picked again."""
+    resumed = in_transaction(dsn, lambda connection: SyncQueries(connection).resume_queue(names))
+    typer.echo(f"resumed: {list_names(resumed)}")
+
+
+@app.command()
+def limit(
+    names: Names,
+    dsn: Dsn,
+    concurrency: Annotated[
+        int | None,
+        typer.Option(min=NO_LIMIT, help="Jobs at a time in each worker process; 0 takes the limit away."),
+    ] = None,
+    rate: Annotated[
+        int | None,
+        typer.Option(min=NO_LIMIT, help="Jobs that may start within the window; 0 takes the limit away."),
+    ] = None,
+    window: Annotated[float | None, typer.Option(min=0.001, help="The window, in seconds.")] = None,
+) -> None:
+    """Change the limits of queues, those that are given; a queue of which nothing is said is declared first."""
+
+    def change(queries: SyncQueries) -> str:
+        queries.declare_queue(Queue(name) for name in names)
+        queries.update_queue(
+            names,
+            concurrency=UNCHANGED if concurrency is None else concurrency or None,
+            rate_limit=UNCHANGED if rate is None else rate or None,
+            rate_limit_window=UNCHANGED if window is None else window,
+        )
+        return describe_all(queries.fetch_queues(names))
+
+    typer.echo(in_transaction(dsn, lambda connection: change(SyncQueries(connection))))
