@@ -27,7 +27,7 @@ ANNOUNCE_SECONDS = 1.0
 
 
 class Fetcher(Service):
-    """Asks for jobs while slots are free; sleeps until woken, until a deferred job is due, or until it polls."""
+    """Asks for jobs while there is room; sleeps until woken, until a deferred job is due, or until it polls."""
 
     def __init__(
         self,
@@ -92,10 +92,10 @@ class Fetcher(Service):
             self.wake()
 
     async def tick(self) -> float:
-        self._is_starved = self._slots.free() <= 0
+        self._is_starved = self._slots.free_or_expected() <= 0
         if self._is_starved:
             return await self._promote_for_others()
-        if self._slots.free() < self._batch_size // 2:
+        if self._slots.free_or_expected() < self._batch_size // 2:
             await asyncio.sleep(LINGER_SECONDS)
         if time.monotonic() >= min(self._next_due, self._promotes_at):
             await self._promote()
@@ -104,7 +104,7 @@ class Fetcher(Service):
         is_more = False
         self._looked_into = []
         for queue in filter(self._is_open, self._next_queues()):
-            limit = int(min(self._batch_size, self._slots.free(), self._slots.room(queue)))
+            limit = int(min(self._batch_size, self._slots.free_or_expected(), self._slots.room(queue)))
             if limit > 0:
                 found = await self._pick(queue, limit)
                 picked += found

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import os
 import socket
 import time
@@ -19,6 +20,7 @@ from pgq_orm.registry import Registry
 from pgq_orm.steps import carry_out_async
 from pgq_orm.store import Store, require_schema
 from pgq_orm.worker.allowance import IN_WORDS, Allowance, Ending
+from pgq_orm.worker.anteroom import Anteroom
 from pgq_orm.worker.board import Board
 from pgq_orm.worker.crew import Crew
 from pgq_orm.worker.drain import Drain
@@ -168,8 +170,11 @@ class _Life:
             store=store,
             queues=settings.queues,
             interval_seconds=lease_seconds / BEATS_PER_LEASE,
-            running=self._board.running_in,
+            running=self._started_of,
             on_changed=self._expect_ready,
+        )
+        self._anteroom = Anteroom(
+            free=lambda: self._board.free, start=self._board.start, give_back=self._record
         )
         self._recorder = Recorder(
             store=store,
@@ -180,7 +185,8 @@ class _Life:
         )
         limits = registry.limits
         slots = Slots(
-            free=lambda: min(self._board.free, self._allowance.left),
+            free=self._free,
+            ahead=self._ahead,
             room=self._quotas.room,
         )
         self._drain = Drain(limited=limits, is_idle=self._is_idle, on_drained=self._drained)
@@ -344,12 +350,14 @@ class _Life:
         await self._sign_off()
 
     async def _finish(self) -> None:
+        self._anteroom.close()
         for part in (*self._fetchers, *self._upkeep):
             await part.stop()
         await self._board.finish()
 
     async def _interrupt(self) -> None:
         # What runs comes first: if we are cut off the others may have its jobs soon, and our statements may hang.
+        self._anteroom.close()
         await self._board.abandon(INTERRUPTION_SECONDS)
         patience = 0 if self._is_cut_off.is_set() else INTERRUPTION_SECONDS
         await asyncio.gather(*(part.stop(patience) for part in (*self._fetchers, *self._upkeep)))
@@ -392,14 +400,27 @@ class _Life:
         self._drain.picked()
         self._leases.hold(jobs)
         self._allowance.take(len(jobs))
-        self._board.start(jobs, picked)
+        self._anteroom.add(jobs, picked)
 
     def _record(self, ended: Ended) -> None:
         self._recorder.add(ended)
 
     def _slot_freed(self) -> None:
-        self._fetcher.slot_freed()
-        self._limited_fetcher.slot_freed()
+        self._anteroom.slot_freed()
+        if self._free() + self._ahead() > 0:
+            self._fetcher.slot_freed()
+        if self._free() > 0:
+            self._limited_fetcher.slot_freed()
+
+    def _free(self) -> float:
+        return min(self._board.free - len(self._anteroom), self._allowance.left)
+
+    def _ahead(self) -> int:
+        # who may run no more than so many jobs must not pick any that may have to be given back
+        return self._anteroom.ahead if self._allowance.left == math.inf else 0
+
+    def _started_of(self, queue: str) -> int:
+        return self._board.running_in(queue) + self._anteroom.waiting_of(queue)
 
     def _jobs_ended(self, job_ids: Collection[int]) -> None:
         self._limited_fetcher.jobs_ended(job_ids)
@@ -426,11 +447,11 @@ class _Life:
 
     def _recorded(self) -> None:
         self._scheduler.jobs_ended()
-        if self._is_to_drain and self._board.is_idle:
+        if self._is_to_drain and self._board.is_idle and not self._anteroom:
             self._expect_ready()  # for the look that finds the queue empty
 
     def _is_idle(self) -> bool:
-        return self._board.is_idle and self._recorder.idle.is_set()
+        return self._board.is_idle and not self._anteroom and self._recorder.idle.is_set()
 
     def _drained(self) -> None:
         if self._is_to_drain:
@@ -440,17 +461,22 @@ class _Life:
         for notice in notices:
             match notice:
                 case Notice("canceling", int(job_id), int(lease)):
+                    self._anteroom.drop(job_id, lease, give_back=True)
                     self._board.cancel(job_id, lease)
                 # One that has just ended and been written is gone as well: no reason to worry.
-                case Notice("lost", int(job_id), int(lease)) if self._board.runs(job_id, lease):
+                case Notice("lost", int(job_id), int(lease)) if self._holds(job_id, lease):
                     logger.warning("Lease of job %d is lost", job_id, extra={"job_id": job_id})
                     self._leases.drop([job_id])
+                    self._anteroom.drop(job_id, lease, give_back=False)
                     self._board.cancel(job_id, lease)
                 case Notice("returned", int(job_id), _):
                     logger.warning("Gave job %d back: its pick's reply never arrived", job_id)
                     self._returned()
                 case _:
                     pass
+
+    def _holds(self, job_id: int, lease: int) -> bool:
+        return self._board.runs(job_id, lease) or self._anteroom.holds(job_id, lease)
 
     def _cut_off(self, reason: str) -> None:
         if not self._is_cut_off.is_set():

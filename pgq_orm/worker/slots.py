@@ -9,8 +9,11 @@ from contextlib import contextmanager
 class Slots:
     """How many attempts may start. What one fetcher asks for is not there for the other until it is answered."""
 
-    def __init__(self, *, free: Callable[[], float], room: Callable[[str], float]) -> None:
+    def __init__(
+        self, *, free: Callable[[], float], ahead: Callable[[], int], room: Callable[[str], float]
+    ) -> None:
         self._free = free
+        self._ahead = ahead
         self._room = room
         self._asked_for: Counter[str] = Counter()  # by queue
         self._is_wanted = False
@@ -18,6 +21,10 @@ class Slots:
     def free(self) -> int:
         """How many jobs may be asked for."""
         return int(self._left(self._free() - self._asked_for.total()))
+
+    def free_or_expected(self) -> int:
+        """The same, with those that are likely to get free in a moment."""
+        return int(self._left(max(self._free(), 0) + self._ahead() - self._asked_for.total()))
 
     def room(self, queue: str) -> float:
         """How many jobs of the queue may be asked for, if as many slots are free; inf without a limit."""
