@@ -7,6 +7,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from sqlalchemy import text
 
 from pgq_orm.functions import FunctionJob
 from pgq_orm.statuses import LogStatus
@@ -48,6 +49,28 @@ async def test_a_notification_is_sent(example: Callable[[str], ModuleType], queu
     job_id = queue.enqueue("user_notification", b"sms|Ring the bell")
     await drained(example("notifications"))
     assert [row.result for row in queue.log(job_id)] == ["sms sent: Ring the bell"]
+
+
+@pytest.mark.parametrize(("day", "result"), [("2026-01-02", "swept"), ("2026-01-03", "closed")])
+async def test_sweeping_rests_at_the_weekend(
+    example: Callable[[str], ModuleType], queue: Queue, day: str, result: str
+) -> None:
+    with queue.engine.begin() as connection:
+        connection.execute(
+            text(
+                """
+                WITH schedule AS (
+                    INSERT INTO pgq_schedule (entrypoint, expression, timezone, next_run, last_run)
+                    VALUES ('sweep', '0 6 * * *', 'Europe/Vienna', '2100-01-01Z', CAST(:day AS timestamptz))
+                    RETURNING id
+                )
+                INSERT INTO pgq_job (entrypoint, schedule_id) SELECT 'sweep', id FROM schedule
+                """
+            ),
+            {"day": f"{day} 06:00+00"},
+        )
+    await drained(example("sweeping"))
+    assert [row.result for row in queue.log()] == [result]
 
 
 async def test_the_rates_are_asked_for_again_at_once(
