@@ -34,6 +34,7 @@ class Call:
     arguments: JsonObject | None = None
     queue: str = DEFAULT_QUEUE
     max_attempts: int | None = None
+    concurrency_key: str | None = None
     name: str | None = field(default=None, kw_only=True)
     """What it is called in its workflow."""
 
@@ -150,6 +151,7 @@ class Workflow:
         arguments: JsonObject | None = None,
         queue: str = DEFAULT_QUEUE,
         max_attempts: int | None = None,
+        concurrency_key: str | None = None,
         name: str | None = None,
         depends_on: DependsOn = (),
         on_failure: OnFailure = "cancel",

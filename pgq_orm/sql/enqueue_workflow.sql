@@ -15,15 +15,16 @@ WITH wanted AS MATERIALIZED (
         CAST(:headers AS text[]),
         CAST(:dedupe_keys AS text[]),
         CAST(:max_attempts AS integer[]),
+        CAST(:concurrency_keys AS text[]),
         CAST(:parents_counts AS integer[])
     ) WITH ORDINALITY AS wanted (
         name, queue, entrypoint, priority, execute_at, delay_seconds, payload, arguments, headers, dedupe_key,
-        max_attempts, parents_count, position
+        max_attempts, concurrency_key, parents_count, position
     )
 ), added AS (
     INSERT INTO pgq_job (
         id, workflow_id, name, status, waits_for, queue, entrypoint, priority, execute_after, payload, arguments,
-        headers, dedupe_key, max_attempts
+        headers, dedupe_key, max_attempts, concurrency_key
     )
     SELECT
         id,
@@ -39,7 +40,8 @@ WITH wanted AS MATERIALIZED (
         CAST(arguments AS jsonb),
         CAST(headers AS jsonb),
         dedupe_key,
-        max_attempts
+        max_attempts,
+        concurrency_key
     FROM wanted
     ORDER BY position
     ON CONFLICT (dedupe_key) WHERE dedupe_key IS NOT NULL DO NOTHING

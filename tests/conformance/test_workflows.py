@@ -425,8 +425,8 @@ async def test_a_job_may_run_on_another_queue_later_and_with_less_priority(
     caller: Caller, tables: Tables
 ) -> None:
     flow = Workflow()
-    flow.add("extract", b"\x00", 5, headers={"a": 1}, queue="slow", max_attempts=3)
+    flow.add("extract", b"\x00", 5, headers={"a": 1}, queue="slow", max_attempts=3, concurrency_key="a")
     handle = await enqueued(caller, flow)
     job = tables.job(handle["extract"])
     assert (job.payload, job.priority, job.headers) == (b"\x00", 5, {"a": 1})
-    assert (job.queue, job.max_attempts) == ("slow", 3)
+    assert (job.queue, job.max_attempts, job.concurrency_key) == ("slow", 3, "a")
