@@ -74,7 +74,7 @@ class Parameters:
         """A job's arguments as the function's annotations have them. Raises InvalidArgumentsError."""
         shape = self._require_shape()
         try:
-            return shape.load(dump_json(arguments))
+            return shape.load(dump_json(dict(arguments) if isinstance(arguments, Mapping) else arguments))
         except ValueError as error:
             raise InvalidArgumentsError(
                 f"{self._name}() does not take this job's arguments: {error}"

@@ -95,6 +95,16 @@ class CompletionTimeoutError(PgqError, TimeoutError):
         super().__init__(f"job {job_id} has not ended within {seconds:g} s: {found}; it goes on, wait again")
 
 
+class DrainLimitError(PgqError):
+    """A test's drain made as many attempts as it may, and there were still jobs."""
+
+    def __init__(self, limit: int, entrypoint: str) -> None:
+        super().__init__(
+            f"drain() has made {limit} attempts and there are still jobs, the next one of {entrypoint!r}: does a "
+            "handler snooze, ask for a retry or enqueue its own job for ever? If there are that many, pass limit="
+        )
+
+
 class RequeueRefusedError(PgqError, ValueError):
     """Some of the jobs cannot be enqueued again, so none of the call's was."""
 

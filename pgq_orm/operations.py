@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from operator import attrgetter
@@ -788,6 +788,20 @@ def read_clock() -> Operation[datetime]:
     return Operation(statement("read_clock"), {}, _scalar)
 
 
+# Testing
+
+
+def list_jobs(entrypoint: str | None, limit: int) -> Operation[list[Job]]:
+    """The jobs that are still to be done, of one entrypoint or of all, in the order in which they were enqueued."""
+    return Operation(statement("list_jobs"), {"entrypoint": entrypoint, "limit": limit}, _listed)
+
+
+def hasten(*, ahead: timedelta, entrypoints: Sequence[str], queues: Sequence[str]) -> Operation[bool]:
+    """Makes the deferred job ready that is due next, if it is within this time; answers whether there was one."""
+    params = {"ahead_seconds": ahead.total_seconds(), "entrypoints": entrypoints, "queues": queues}
+    return Operation(statement("hasten"), params, _scalar)
+
+
 # Reading
 
 
@@ -847,6 +861,10 @@ def _limited_pick(rows: Sequence[Row]) -> LimitedPick:
     jobs = _picked([job for _, _, _, *job in rows if job[0] is not None])
     holds = {name: Hold(Verdict(verdict), wait) for name, verdict, wait, *_ in rows}
     return LimitedPick(jobs, holds)
+
+
+def _listed(rows: Sequence[Row]) -> list[Job]:
+    return [replace(_picked_job(list(row)), status=JobStatus(row[_STATUS])) for row in rows]
 
 
 def _picked_job(values: list[Any]) -> Job:

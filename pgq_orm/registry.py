@@ -202,6 +202,11 @@ class Registry:
         options: HandlerOptions,
     ) -> None:
         """Lets a task's handler run the jobs of its name, and of its aliases."""
+        if "accepts_context" in options:
+            raise RegistrationError(
+                f"task {task.name!r} says by itself what it is given: leave accepts_context out, and give it "
+                "a parameter `context: Context = INJECTED` if it wants one"
+            )
         for name in (task.name, *aliases):
             self.entrypoint(name, executor_factory=executor_factory, **options)(task.handler)
 

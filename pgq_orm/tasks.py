@@ -5,7 +5,19 @@ import functools
 import inspect
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, Literal, ParamSpec, Protocol, Self, TypedDict, TypeVar, Unpack, overload
+from typing import (
+    Any,
+    Generic,
+    Literal,
+    ParamSpec,
+    Protocol,
+    Self,
+    TypedDict,
+    TypeVar,
+    Unpack,
+    cast,
+    overload,
+)
 
 from pgq_orm import enqueueing
 from pgq_orm.arguments import Parameters
@@ -14,6 +26,7 @@ from pgq_orm.errors import InvalidJobError, RegistrationError, SessionError
 from pgq_orm.handlers import Handler, is_async
 from pgq_orm.models import Context, Job, Schedule
 from pgq_orm.operations import DEFAULT_QUEUE, ExecuteAfter, JsonObject, OnConflict
+from pgq_orm.statuses import OnFailure
 from pgq_orm.steps import Steps
 
 P = ParamSpec("P")
@@ -32,10 +45,20 @@ class CallOptions(TypedDict, total=False):
     queue: str
     max_attempts: int | None
     concurrency_key: str | None
+    depends_on: int | Iterable[int]
+    on_failure: OnFailure
 
 
+_OF_ONE_CALL = ("depends_on", "on_failure")
+"""What the jobs of one statement have in common, so that it is of no use among many calls."""
 _UNSAID: Mapping[str, Any] = {"priority": 0, "queue": DEFAULT_QUEUE}
 """What holds for a call that says nothing; None for all other options."""
+
+
+def said(options: CallOptions) -> CallOptions:
+    """The options that are not as they would be anyway."""
+    meant: Any = {name: value for name, value in options.items() if value != _UNSAID.get(name)}
+    return cast(CallOptions, meant)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +87,7 @@ class TaskFunction(Generic[P, R]):
         self.handler = _handler(function, self.parameters)
         """What a worker calls with the job."""
         self._function = function
-        self._options = options
+        self._options = said(options)
         self._on_conflict: OnConflict = "raise"
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -83,7 +106,7 @@ class TaskFunction(Generic[P, R]):
         if unknown := options.keys() - CallOptions.__annotations__.keys():
             raise TypeError(f"options() got an unexpected keyword argument: {', '.join(sorted(unknown))}")
         for name, value in options.items():
-            if isinstance(value, list | tuple):
+            if isinstance(value, list | tuple) and name not in _OF_ONE_CALL:
                 raise InvalidJobError(
                     f"{name} is of one call and cannot be a list: enqueue_many() takes one call for each job"
                 )
@@ -201,8 +224,13 @@ def all_ids(calls: Iterable[TaskCall], on_conflict: OnConflict) -> Steps[list[in
                 f"a call of {call.entrypoint!r} says on_conflict={call.on_conflict!r}, but the jobs of one "
                 "enqueue_many() have it in common: say it there"
             )
-    said = {name for call in wanted for name in call.options}
-    columns: Any = {name: [call.options.get(name, _UNSAID.get(name)) for call in wanted] for name in said}
+    names = {name for call in wanted for name in call.options}
+    if said_alone := names.intersection(_OF_ONE_CALL):
+        raise InvalidJobError(
+            f"{', '.join(sorted(said_alone))} cannot be said of one among many calls: enqueue it by itself, or put the "
+            "calls together as a Workflow"
+        )
+    columns: Any = {name: [call.options.get(name, _UNSAID.get(name)) for call in wanted] for name in names}
     return enqueueing.enqueue(
         [call.entrypoint for call in wanted],
         arguments=[call.arguments for call in wanted],

@@ -30,6 +30,7 @@ class AtomicTransaction:
 
     def __init__(self, using: str) -> None:
         self._using = using
+        self._is_ended = False
         self._block = ExitStack()
         self._block.enter_context(transaction.atomic(using, durable=True))
 
@@ -37,11 +38,13 @@ class AtomicTransaction:
         return run(operation, self._using)
 
     def commit(self) -> None:
+        self._is_ended = True
         self._block.close()
 
     def leave(self) -> None:
         """Rolls back, unless it is committed."""
-        if connections[self._using].in_atomic_block:
+        # Remembered, not asked of the connection: around the block there may be a TestCase's.
+        if not self._is_ended:
             transaction.set_rollback(True, self._using)
         self._block.close()
 

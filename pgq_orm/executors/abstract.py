@@ -5,7 +5,7 @@ import functools
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self, TypeAlias
 
@@ -23,7 +23,7 @@ class EntrypointExecutorParameters:
     entrypoint: str
     func: Handler
     scopes: Scopes
-    threads: ThreadPoolExecutor
+    threads: Executor
     """Where sync handlers run, one thread for each job in flight."""
     shutdown: asyncio.Event
     """Set when the worker is asked to end."""

@@ -1,6 +1,6 @@
 """Lookup: the function that a job names, found without blocking the worker's loop."""
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent import futures
 
 from pgq_orm.errors import FunctionNotAllowedError
 from pgq_orm.executors.threads import call_in_thread
@@ -8,7 +8,7 @@ from pgq_orm.functions import AllowedModules, Function
 from pgq_orm.outcomes import Fail
 
 
-async def look_up(func: str, modules: AllowedModules, threads: ThreadPoolExecutor) -> Function:
+async def look_up(func: str, modules: AllowedModules, threads: futures.Executor) -> Function:
     """The function. Raises Fail if it is not allowed: trying again would not help."""
     require(func, modules)
     try:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
 from contextvars import copy_context
 from typing import ParamSpec, TypeVar
 
@@ -23,7 +23,7 @@ def catching_exits(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T
 
 
 async def call_in_thread(
-    threads: ThreadPoolExecutor, call: Callable[[], T], interrupt: Callable[[], object] | None = None
+    threads: Executor, call: Callable[[], T], interrupt: Callable[[], object] | None = None
 ) -> T:
     """Calls in a thread and waits until it has really ended: being cancelled does not stop it, its slot stays taken.
 

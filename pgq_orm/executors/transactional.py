@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent import futures
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -97,7 +97,7 @@ async def settle_in_loop(
 
 
 async def settle_in_thread(
-    threads: ThreadPoolExecutor,
+    threads: futures.Executor,
     open_scope: Callable[[], AbstractContextManager[Transaction]],
     call: Callable[..., object],
     job: Job,

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent import futures
 from functools import partial
 from typing import cast
 
@@ -35,7 +35,7 @@ class Crew:
         registry: Registry,
         queues: Iterable[str],
         scopes: Scopes,
-        threads: ThreadPoolExecutor,
+        threads: futures.Executor,
         shutdown: asyncio.Event,
     ) -> None:
         self._registry = registry

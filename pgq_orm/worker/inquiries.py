@@ -3,11 +3,12 @@
 import asyncio
 import itertools
 import logging
+from collections.abc import Sequence
 from typing import TypeVar
 
 from pgq_orm import operations, orchestration
 from pgq_orm.models import Job, Schedule
-from pgq_orm.operations import Lease, Operation
+from pgq_orm.operations import Lease, Operation, ScheduleRow
 from pgq_orm.parents import Parents
 from pgq_orm.store import Store
 from pgq_orm.worker.service import AFTER_FAILURE
@@ -28,13 +29,7 @@ class Inquiries:
         rows = await self._insist(
             operations.read_schedules([job.entrypoint]), f"read the schedule of job {job.id}"
         )
-        for row in rows:
-            if row.id == job.schedule_id:
-                return Schedule(
-                    row.id, row.entrypoint, row.expression, row.timezone, row.next_run, row.last_run
-                )
-        # deleted since it fired: its handler expects a schedule all the same
-        return Schedule(job.schedule_id or 0, job.entrypoint, "", "UTC", job.execute_after, job.execute_after)
+        return schedule_of(job, rows)
 
     async def find_parents(self, job: Job) -> Parents:
         """The jobs that the job depends on, with what came of them."""
@@ -66,3 +61,12 @@ class Inquiries:
                 logger.warning("Cannot %s, next try in %.1f s: %r", purpose, delay, error)
                 await asyncio.sleep(delay)
         raise AssertionError("unreachable")
+
+
+def schedule_of(job: Job, rows: Sequence[ScheduleRow]) -> Schedule:
+    """The schedule that enqueued the job, among those of its entrypoint."""
+    for row in rows:
+        if row.id == job.schedule_id:
+            return Schedule(row.id, row.entrypoint, row.expression, row.timezone, row.next_run, row.last_run)
+    # deleted since it fired: its handler expects a schedule all the same
+    return Schedule(job.schedule_id or 0, job.entrypoint, "", "UTC", job.execute_after, job.execute_after)

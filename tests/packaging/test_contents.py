@@ -45,11 +45,14 @@ def test_its_version_is_the_one_that_the_package_tells(distribution: Distributio
     assert distribution.wheel.name.startswith(f"pgq_orm-{pgq_orm.__version__}-")
 
 
-def test_the_command_and_the_licence_are_declared(distribution: Distribution) -> None:
+def test_the_command_the_pytest_plugin_and_the_licence_are_declared(distribution: Distribution) -> None:
     wheel = zipfile.ZipFile(distribution.wheel)
     metadata = PathDistribution(zipfile.Path(wheel, f"pgq_orm-{pgq_orm.__version__}.dist-info/"))
 
-    assert [(entry.name, entry.value) for entry in metadata.entry_points] == [("pgq", "pgq_orm.cli:main")]
+    assert {(entry.group, entry.name, entry.value) for entry in metadata.entry_points} == {
+        ("console_scripts", "pgq", "pgq_orm.cli:main"),
+        ("pytest11", "pgq_orm", "pgq_orm.pytest_plugin"),
+    }
     assert metadata.metadata["License-Expression"] == "MIT"
 
 

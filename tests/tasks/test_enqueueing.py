@@ -153,6 +153,16 @@ def test_an_option_is_of_one_call() -> None:
         send_receipt.options(priority=[1, 2])  # type: ignore[call-overload]
 
 
+def test_what_depends_on_others_is_enqueued_by_itself(engine: Engine) -> None:
+    with Session(engine) as session:
+        first = send_receipt.enqueue(session, 7)
+        second = send_receipt.options(depends_on=[first], on_failure="ignore").enqueue(session, 8)
+        query = text("SELECT job_id, depends_on, on_failure FROM pgq_dependency")
+        assert [tuple(row) for row in session.execute(query)] == [(second, first, "ignore")]
+        with pytest.raises(InvalidJobError, match="depends_on cannot be said of one among many calls"):
+            enqueue_many(session, [send_receipt.options(depends_on=first).call(9)])
+
+
 def test_every_option_of_enqueue_may_be_said_of_a_call() -> None:
     from pgq_orm.operations import EnqueueOptions
 

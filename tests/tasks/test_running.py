@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
 from pgq_orm import INJECTED, PgQueuer, Registry
@@ -172,6 +173,33 @@ async def test_what_nobody_injects_is_refused_before_the_worker_starts(queue: Qu
 
     with pytest.raises(RegistrationError, match=r"ask\(\) has a parameter that nothing fills: .*engine: str"):
         await PgQueuer(queue.engine, registry=registry).run(mode=QueueExecutionMode.drain)
+
+
+async def test_a_transactional_task_ends_with_what_it_wrote(pgq: PgQueuer, queue: Queue) -> None:
+    pgq.registry = Registry()
+
+    @pgq.registry.task(transactional=True)
+    async def enqueue_and_answer(order_id: int, session: AsyncSession = INJECTED) -> Decimal:
+        await shop.send_receipt.enqueue(session, order_id)
+        return Decimal("1.5")
+
+    @pgq.registry.task(transactional=True)
+    async def enqueue_and_fail(order_id: int, session: AsyncSession = INJECTED) -> None:
+        await shop.send_receipt.enqueue(session, order_id)
+        raise ValueError("no")
+
+    ended, failed = enqueue(queue, enqueue_and_answer, 7), enqueue(queue, enqueue_and_fail, 8)
+    await pgq.run(mode=QueueExecutionMode.drain)
+    assert outcome(queue, ended) == ("successful", "1.5")
+    assert outcome(queue, failed) == ("exception", "ValueError: no")
+    assert [job.arguments for job in queue.jobs()] == [{"order_id": 7}]
+
+
+def test_a_task_says_by_itself_whether_it_takes_a_context() -> None:
+    with pytest.raises(RegistrationError, match="leave accepts_context out"):
+
+        @Registry().task(accepts_context=True)
+        def describe(note: str) -> None: ...
 
 
 def test_a_name_belongs_to_one_task() -> None:

@@ -1,0 +1,145 @@
+"""Testing: runs what a test has enqueued, on the test's own connection, and says what is enqueued.
+
+Nothing is committed and no worker is needed: a test that rolls back leaves nothing behind. For Django there is
+`pgq_orm_django.testing`.
+"""
+
+from collections.abc import Coroutine, MutableMapping, Sequence
+from datetime import timedelta
+from types import ModuleType
+from typing import Any, Unpack, overload
+
+from pgq_orm.applications import Application
+from pgq_orm.bindings import describe, find_binding
+from pgq_orm.errors import SessionError
+from pgq_orm.models import Job
+from pgq_orm.registry import Registry
+from pgq_orm.tasks import AsyncTransaction, SyncTransaction
+from pgq_orm.testing.bench import LIMIT, Attempt, Wish
+from pgq_orm.testing.expectations import Expected, Target, enqueued, expect, not_enqueued
+
+__all__ = ["Attempt", "assert_enqueued", "assert_not_enqueued", "drain"]
+
+
+@overload
+def drain(
+    session: AsyncTransaction,
+    handlers: Registry | Application,
+    *,
+    queues: Sequence[str] | None = None,
+    retries: bool = True,
+    ahead: timedelta = timedelta(0),
+    raises: bool = True,
+    limit: int = LIMIT,
+    resources: MutableMapping[Any, Any] | None = None,
+) -> Coroutine[Any, Any, list[Attempt]]: ...
+
+
+@overload
+def drain(
+    session: SyncTransaction,
+    handlers: Registry | Application,
+    *,
+    queues: Sequence[str] | None = None,
+    retries: bool = True,
+    ahead: timedelta = timedelta(0),
+    raises: bool = True,
+    limit: int = LIMIT,
+    resources: MutableMapping[Any, Any] | None = None,
+) -> list[Attempt]: ...
+
+
+def drain(
+    session: AsyncTransaction | SyncTransaction,
+    handlers: Registry | Application,
+    *,
+    queues: Sequence[str] | None = None,
+    retries: bool = True,
+    ahead: timedelta = timedelta(0),
+    raises: bool = True,
+    limit: int = LIMIT,
+    resources: MutableMapping[Any, Any] | None = None,
+) -> Any:
+    """Runs the jobs that are due, and those that they enqueue, in the session's transaction; answers every attempt.
+
+    Awaited on an async session. One job after the other, of all queues or of those named; jobs that `handlers` has no
+    handler for are left. A handler's session is on the same connection, in a savepoint: what it commits stays in the
+    test's transaction, what it rolls back is gone. Afterwards the session's own objects are loaded anew.
+
+    An attempt that is to be made again is made at once, unless `retries` is off; a job that ends as `exception` raises
+    what its handler raised, unless `raises` is off. Jobs whose time has not come are left, unless they come due within
+    `ahead`. Raises DrainLimitError after `limit` attempts.
+    """
+    __tracebackhide__ = True
+    application = handlers if isinstance(handlers, Application) else None
+    registry = handlers if isinstance(handlers, Registry) else handlers.registry
+    if resources is None:
+        resources = {} if application is None else application.resources
+    wish = Wish(
+        registry=registry,
+        resources=resources,
+        queues=None if queues is None else tuple(queues),
+        retries=retries,
+        ahead=ahead,
+        raises=raises,
+        limit=limit,
+    )
+    return _binding(session).drain(session, wish)
+
+
+@overload
+def assert_enqueued(
+    session: AsyncTransaction, target: Target, *, count: int | None = None, **expected: Unpack[Expected]
+) -> Coroutine[Any, Any, list[Job]]: ...
+
+
+@overload
+def assert_enqueued(
+    session: SyncTransaction, target: Target, *, count: int | None = None, **expected: Unpack[Expected]
+) -> list[Job]: ...
+
+
+def assert_enqueued(
+    session: AsyncTransaction | SyncTransaction,
+    target: Target,
+    *,
+    count: int | None = None,
+    **expected: Unpack[Expected],
+) -> Any:
+    """Asserts that a job is still to be done, or `count` of them; answers them. Awaited on an async session.
+
+    `target` is an entrypoint's name, a task, or a call such as `send_receipt.call(order_id=7)`; see Expected for what
+    else may be said. The AssertionError shows the job that comes nearest, and where it differs.
+    """
+    __tracebackhide__ = True
+    return _binding(session).look(session, enqueued(expect(target, expected), count))
+
+
+@overload
+def assert_not_enqueued(
+    session: AsyncTransaction, target: Target | None = None, **expected: Unpack[Expected]
+) -> Coroutine[Any, Any, None]: ...
+
+
+@overload
+def assert_not_enqueued(
+    session: SyncTransaction, target: Target | None = None, **expected: Unpack[Expected]
+) -> None: ...
+
+
+def assert_not_enqueued(
+    session: AsyncTransaction | SyncTransaction, target: Target | None = None, **expected: Unpack[Expected]
+) -> Any:
+    """Asserts that no such job is still to be done; without a target, none at all. Awaited on an async session."""
+    __tracebackhide__ = True
+    return _binding(session).look(session, not_enqueued(expect(target, expected)))
+
+
+def _binding(session: object) -> ModuleType:
+    binding = find_binding(session, "testing")
+    if binding is None:
+        raise SessionError(
+            f"jobs are looked for on a session or connection of SQLAlchemy, not on a {describe(session)}; in a Django "
+            "project import pgq_orm_django.testing instead, which needs none"
+        )
+    return binding

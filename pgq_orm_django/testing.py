@@ -1,0 +1,232 @@
+"""Testing: runs what a test has enqueued, on the test's own connection, and says what is enqueued.
+
+For `TestCase`, whose transaction is rolled back, for `TransactionTestCase`, and for pytest-django; no worker is needed.
+"""
+
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, MutableMapping, Sequence
+from concurrent.futures import Executor
+from contextlib import (
+    asynccontextmanager,
+    contextmanager,
+)
+from datetime import timedelta
+from functools import partial
+from typing import Any, TypeVar, Unpack
+
+from asgiref.sync import async_to_sync, sync_to_async
+from django.db import connections, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+from psycopg.pq import TransactionStatus
+
+from pgq_orm.models import Job
+from pgq_orm.operations import Operation
+from pgq_orm.registry import Registry
+from pgq_orm.testing.bench import LIMIT, Attempt, Bench, Drained, Wish
+from pgq_orm.testing.expectations import Expected, Target, enqueued, expect, not_enqueued
+from pgq_orm.testing.threads import AwaitedCalls
+from pgq_orm_django.databases import default_alias
+from pgq_orm_django.registry import discover
+from pgq_orm_django.scopes import ConnectionScopes
+from pgq_orm_django.statements import carry_out, run
+
+__all__ = [
+    "Attempt",
+    "aassert_enqueued",
+    "aassert_not_enqueued",
+    "adrain",
+    "assert_enqueued",
+    "assert_not_enqueued",
+    "drain",
+]
+
+T = TypeVar("T")
+
+__unittest = True
+"""By which unittest leaves our frames out of a failed assertion's traceback."""
+
+
+def drain(
+    handlers: Registry | None = None,
+    *,
+    queues: Sequence[str] | None = None,
+    retries: bool = True,
+    ahead: timedelta = timedelta(0),
+    raises: bool = True,
+    limit: int = LIMIT,
+    resources: MutableMapping[Any, Any] | None = None,
+    using: str | None = None,
+) -> list[Attempt]:
+    """Runs the jobs that are due, and those that they enqueue, on this thread's connection; answers every attempt.
+
+    One job after the other, of all queues or of those named; jobs without a handler in any `tasks` module are left.
+    Inside a transaction, as in a `TestCase`, each attempt has a savepoint, to which it goes back if a statement of it
+    has failed, and what a handler wants done on commit is done when it ends.
+
+    An attempt that is to be made again is made at once, unless `retries` is off; a job that ends as `exception` raises
+    what its handler raised, unless `raises` is off. Jobs whose time has not come are left, unless they come due within
+    `ahead`. Raises DrainLimitError after `limit` attempts.
+    """
+    __tracebackhide__ = True
+    wish = _wish(handlers, queues, retries, ahead, raises, limit, resources)
+    return async_to_sync(_drain)(wish, using).give()
+
+
+async def adrain(
+    handlers: Registry | None = None,
+    *,
+    queues: Sequence[str] | None = None,
+    retries: bool = True,
+    ahead: timedelta = timedelta(0),
+    raises: bool = True,
+    limit: int = LIMIT,
+    resources: MutableMapping[Any, Any] | None = None,
+    using: str | None = None,
+) -> list[Attempt]:
+    """`drain`, to be awaited in an async test."""
+    __tracebackhide__ = True
+    wish = await sync_to_async(_wish)(handlers, queues, retries, ahead, raises, limit, resources)
+    return (await _drain(wish, using)).give()
+
+
+def _wish(
+    handlers: Registry | None,
+    queues: Sequence[str] | None,
+    retries: bool,
+    ahead: timedelta,
+    raises: bool,
+    limit: int,
+    resources: MutableMapping[Any, Any] | None,
+) -> Wish:
+    return Wish(
+        registry=discover() if handlers is None else handlers,
+        resources={} if resources is None else resources,
+        queues=None if queues is None else tuple(queues),
+        retries=retries,
+        ahead=ahead,
+        raises=raises,
+        limit=limit,
+    )
+
+
+async def _drain(wish: Wish, using: str | None) -> Drained:
+    return await Bench(_Table(using or default_alias()), wish).drain()
+
+
+def assert_enqueued(
+    target: Target, *, count: int | None = None, using: str | None = None, **expected: Unpack[Expected]
+) -> list[Job]:
+    """Asserts that a job is still to be done, or `count` of them; answers them.
+
+    `target` is an entrypoint's name, a task, or a call such as `send_receipt.call(order_id=7)`; see Expected for what
+    else may be said. The AssertionError shows the job that comes nearest, and where it differs.
+    """
+    __tracebackhide__ = True
+    return carry_out(enqueued(expect(target, expected), count), using or default_alias()).give()
+
+
+def assert_not_enqueued(
+    target: Target | None = None, *, using: str | None = None, **expected: Unpack[Expected]
+) -> None:
+    """Asserts that no such job is still to be done; without a target, none at all."""
+    __tracebackhide__ = True
+    carry_out(not_enqueued(expect(target, expected)), using or default_alias()).give()
+
+
+async def aassert_enqueued(
+    target: Target, *, count: int | None = None, using: str | None = None, **expected: Unpack[Expected]
+) -> list[Job]:
+    """`assert_enqueued`, to be awaited in an async test."""
+    __tracebackhide__ = True
+    return await sync_to_async(assert_enqueued)(target, count=count, using=using, **expected)
+
+
+async def aassert_not_enqueued(
+    target: Target | None = None, *, using: str | None = None, **expected: Unpack[Expected]
+) -> None:
+    """`assert_not_enqueued`, to be awaited in an async test."""
+    __tracebackhide__ = True
+    await sync_to_async(assert_not_enqueued)(target, using=using, **expected)
+
+
+class _Table:
+    """The connection of the test's thread, in which everything but async handlers runs."""
+
+    def __init__(self, using: str) -> None:
+        self._using = using
+        self.scopes = _Scopes(using)
+        self.threads: Executor = AwaitedCalls(_in_the_tests_thread)
+
+    async def run(self, operation: Operation[T]) -> T:
+        return await _in_the_tests_thread(partial(run, operation, self._using))
+
+
+async def _in_the_tests_thread(call: Callable[[], T]) -> T:
+    # The thread that async_to_sync or Django's async tests lend: the one whose connection the test has.
+    return await sync_to_async(call, thread_sensitive=True)()
+
+
+class _Scopes(ConnectionScopes):
+    """Each attempt in a savepoint, if the test is in a transaction."""
+
+    @asynccontextmanager
+    async def in_loop(self, wanted: Mapping[str, object]) -> AsyncIterator[Mapping[str, Any]]:
+        surroundings = _savepoints()
+        await _in_the_tests_thread(surroundings.__enter__)
+        try:
+            yield {}
+        except BaseException as error:
+            await _in_the_tests_thread(
+                partial(surroundings.__exit__, type(error), error, error.__traceback__)
+            )
+            raise
+        await _in_the_tests_thread(partial(surroundings.__exit__, None, None, None))
+
+    @contextmanager
+    def in_thread(self, wanted: Mapping[str, object]) -> Iterator[Mapping[str, Any]]:
+        with _savepoints():
+            yield {}
+
+
+@contextmanager
+def _savepoints() -> Iterator[None]:
+    attempts = [
+        _Savepoint(connection)
+        for connection in connections.all(initialized_only=True)
+        if connection.vendor == "postgresql" and connection.in_atomic_block
+    ]
+    try:
+        yield
+    finally:
+        for attempt in attempts:
+            attempt.end()
+
+
+class _Savepoint:
+    """An attempt's savepoint on a connection in a transaction.
+
+    A worker's handlers are in no transaction that they did not begin: what one of them wrote before it failed stays
+    written. Only a statement that failed outside of the handler's own blocks, which would doom the test, takes all of
+    the attempt along.
+    """
+
+    def __init__(self, connection: BaseDatabaseWrapper) -> None:
+        self._connection = connection
+        self._callbacks = len(connection.run_on_commit)
+        self._id = transaction.savepoint(connection.alias)
+
+    def end(self) -> None:
+        """Keeps what was written, or takes it back, and does what was to be done on commit."""
+        if self._is_broken():
+            self._connection.needs_rollback = False  # or Django would refuse to roll back
+            transaction.savepoint_rollback(self._id, self._connection.alias)
+            del self._connection.run_on_commit[self._callbacks :]
+            return
+        transaction.savepoint_commit(self._id, self._connection.alias)
+        callbacks = self._connection.run_on_commit[self._callbacks :]
+        del self._connection.run_on_commit[self._callbacks :]
+        for _, callback, *_ in callbacks:
+            callback()
+
+    def _is_broken(self) -> bool:
+        driver: Any = self._connection.connection
+        return self._connection.needs_rollback or driver.info.transaction_status == TransactionStatus.INERROR
