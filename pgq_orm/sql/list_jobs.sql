@@ -17,7 +17,9 @@ SELECT
     max_attempts,
     worker_id,
     schedule_id,
-    cancel_requested IS NOT NULL
+    cancel_requested IS NOT NULL,
+    workflow_id,
+    concurrency_key
 FROM pgq_job
 WHERE entrypoint = COALESCE(CAST(:entrypoint AS text), entrypoint)
 ORDER BY id

@@ -126,6 +126,11 @@ async def add_up_task(parents: Parents = INJECTED) -> int:
     return sum(parents.results().values())
 
 
+@shop.entrypoint("limited", requests_per_second=1, concurrency_limit=1)
+def limited(job: Job) -> None:
+    pass
+
+
 @shop.entrypoint("delete_orders")
 async def delete_orders(job: Job, session: AsyncSession) -> None:
     await session.execute(delete(Order))

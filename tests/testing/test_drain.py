@@ -158,6 +158,12 @@ async def test_a_workflow_that_fails_is_canceled(test: UsersTest) -> None:
     assert [log.status for log in await test.rows(Log)] == [EXCEPTION, LogStatus.CANCELED]
 
 
+async def test_limits_hold_nothing_back(test: UsersTest) -> None:
+    for _ in range(3):
+        await test.enqueue("limited")
+    assert len(await test.drain()) == 3
+
+
 async def test_an_object_whose_row_a_handler_deletes_is_gone(test: UsersTest) -> None:
     await test.add(Order(id=1))
     await test.enqueue("delete_orders")

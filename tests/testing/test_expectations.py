@@ -34,6 +34,7 @@ async def test_the_jobs_that_are_as_expected_are_given(test: UsersTest) -> None:
         ({"queue": "slow"}, "default"),
         ({"dedupe_key": "once"}, None),
         ({"max_attempts": 3}, None),
+        ({"concurrency_key": "ann"}, "bob"),
         ({"headers": {"trace": "1"}}, {"trace": "2"}),
         ({"arguments": {"a": 1}}, {"a": "1"}),
         ({"execute_after": timedelta(minutes=5)}, timedelta(minutes=6)),
