@@ -126,6 +126,24 @@ async def fetch_db(schedule: Schedule):
     await perform_task()
 """
 
+RATE_LIMITING = """
+@entrypoint("data_processing", requests_per_second=10)
+def process_data(job: Job):
+    pass
+"""
+
+CONCURRENCY_LIMITING = """
+@entrypoint("data_processing", concurrency_limit=4)
+async def process_data(job: Job):
+    pass
+"""
+
+SERIALIZED_DISPATCH = """
+@entrypoint("shared_resource", serialized_dispatch=True)
+async def process_shared_resource(job):
+    pass
+"""
+
 IMPORTS = {
     "import asyncpg": "import os",
     "from pgqueuer import PgQueuer": "from pgq_orm import PgQueuer",
@@ -311,3 +329,17 @@ async def test_scheduler(pgq: PgQueuer, queue: Queue) -> None:
     async with running(pgq):
         await aeventually(lambda: performed)
         await aeventually(lambda: queue.statuses() == ["successful"])
+
+
+@pytest.mark.parametrize(
+    "snippet",
+    [RATE_LIMITING, CONCURRENCY_LIMITING, SERIALIZED_DISPATCH],
+    ids=["rate limiting", "concurrency limiting", "serialized dispatch"],
+)
+async def test_throttling_and_concurrency_control(pgq: PgQueuer, queue: Queue, snippet: str) -> None:
+    """That the limits hold is for tests/worker/test_limits.py to say."""
+    await run(snippet, {"entrypoint": pgq.entrypoint, "Job": Job})
+    [name] = pgq.registry.entrypoints
+    queue.enqueue([name] * 6)  # type: ignore[arg-type]
+    await pgq.run(mode=drain)
+    assert queue.statuses() == ["successful"] * 6
