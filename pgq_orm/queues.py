@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum
-from typing import Final, Literal, TypeAlias, TypeVar
+from typing import Final, Literal, NamedTuple, TypeAlias, TypeVar
 
 from pgq_orm import operations
 from pgq_orm.errors import InvalidJobError, InvalidQueueError, UnknownQueueError
@@ -171,6 +171,18 @@ def read_queues(names: Sequence[str] | None) -> Operation[list[QueueState]]:
     return Operation(statement("read_queues"), {"names": None if names is None else list(names)}, _states)
 
 
+class Grant(NamedTuple):
+    """How many tokens were taken from a queue's rate limit, and how long it is until there is another one."""
+
+    tokens: int
+    wait_seconds: float
+
+
+def take_tokens(queue: str, wanted: int) -> Operation[Grant]:
+    """Takes tokens, at most as many as wanted, or puts some back (`wanted` below 0)."""
+    return Operation(statement("take_tokens"), {"queue": queue, "wanted": wanted}, _grant)
+
+
 # Parameters
 
 
@@ -232,6 +244,10 @@ def _check_instant(resume_at: object) -> None:
 
 def _written(rows: Sequence[Row]) -> list[str]:
     return sorted(row[0] for row in rows)
+
+
+def _grant(rows: Sequence[Row]) -> Grant:
+    return Grant(*rows[0])
 
 
 def _states(rows: Sequence[Row]) -> list[QueueState]:

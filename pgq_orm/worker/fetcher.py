@@ -11,6 +11,7 @@ from pgq_orm.models import Job
 from pgq_orm.store import Store
 from pgq_orm.worker.drain import UNLIMITED, Drain
 from pgq_orm.worker.floors import Floor
+from pgq_orm.worker.rates import Rates
 from pgq_orm.worker.service import NEVER, Service
 from pgq_orm.worker.slots import Slots
 
@@ -41,6 +42,7 @@ class Fetcher(Service):
         reply_seconds: float,
         slots: Slots,
         is_open: Callable[[str], bool],
+        rates: Rates,
         drain: Drain,
         on_picked: Callable[[list[Job], float], None],
         on_promoted: Callable[[], None],
@@ -56,6 +58,7 @@ class Fetcher(Service):
         self._reply_seconds = reply_seconds
         self._slots = slots
         self._is_open = is_open
+        self._rates = rates
         self._drain = drain
         self._on_picked = on_picked
         self._on_promoted = on_promoted
@@ -101,24 +104,30 @@ class Fetcher(Service):
             await self._promote()
         look = self._drain.begin_look()
         picked = 0
-        is_more = False
+        is_more = is_throttled = False
         self._looked_into = []
         for queue in filter(self._is_open, self._next_queues()):
-            limit = int(min(self._batch_size, self._slots.free_or_expected(), self._slots.room(queue)))
-            if limit > 0:
-                found = await self._pick(queue, limit)
-                picked += found
-                is_more |= found == limit
-                self._looked_into.append(queue)
-            else:
+            room = int(min(self._batch_size, self._slots.free_or_expected(), self._slots.room(queue)))
+            if room <= 0:
                 self._is_starved = True
+                continue
+            limit = await self._rates.take(queue, room)
+            if limit <= 0:
+                is_throttled = True
+                continue
+            found = await self._pick(queue, limit)
+            await self._rates.give_back(queue, limit - found)
+            picked += found
+            is_more |= found == limit
+            self._looked_into.append(queue)
         if picked:
             self._look_again_seconds = LOOK_AGAIN_SECONDS
         if is_more:
             return 0
         if self._is_deferral_possible:
             await self._promote()
-        if picked == 0 and all(self._floors[queue].is_swept_out for queue in self._looked_into):
+        is_swept_out = all(self._floors[queue].is_swept_out for queue in self._looked_into)
+        if picked == 0 and is_swept_out and not is_throttled:
             look.end(empty={UNLIMITED})
         return self._delay()
 
@@ -183,4 +192,7 @@ class Fetcher(Service):
         for floor in map(self._floors.__getitem__, self._looked_into):
             if not floor.is_swept_out:
                 delay = min(delay, floor.sweeps_at - now)
+        for queue in filter(self._rates.has_rate, self._queues):
+            if self._is_open(queue) and (wait := self._rates.wait_seconds(queue)):
+                delay = min(delay, wait)
         return max(0.0, delay)

@@ -16,6 +16,7 @@ from pgq_orm.operations import Hold, LimitedPick, Verdict
 from pgq_orm.store import Store
 from pgq_orm.worker.drain import Drain
 from pgq_orm.worker.outlook import Outlook
+from pgq_orm.worker.rates import Rates
 from pgq_orm.worker.service import NEVER, Service
 from pgq_orm.worker.slots import Slots
 
@@ -43,6 +44,7 @@ class LimitedFetcher(Service):
         reply_seconds: float,
         slots: Slots,
         is_open: Callable[[str], bool],
+        rates: Rates,
         drain: Drain,
         on_picked: Callable[[list[Job], float], None],
         on_answered: Callable[[], None],
@@ -56,6 +58,7 @@ class LimitedFetcher(Service):
         self._reply_seconds = reply_seconds
         self._slots = slots
         self._is_open = is_open
+        self._rates = rates
         self._drain = drain
         self._on_picked = on_picked
         self._on_answered = on_answered
@@ -127,18 +130,27 @@ class LimitedFetcher(Service):
         return holds, given
 
     def _groups(self) -> list[list[str]]:
-        """The open queues: those without slots of their own together, the others each for itself."""
+        """The open queues: those without slots or a rate of their own together, the others each for itself."""
         unlimited: list[str] = []
         groups = [unlimited]
         for queue in filter(self._is_open, self._queues):
-            if self._slots.room(queue) == inf:
+            if self._slots.room(queue) == inf and not self._rates.has_rate(queue):
                 unlimited.append(queue)
             else:
                 groups.append([queue])
         random.shuffle(unlimited)  # the first one gets the room
         return [group for group in groups if group]
 
-    async def _ask(self, queues: list[str], limits: Mapping[str, Limit], number: int) -> LimitedPick:
+    async def _ask(self, queues: list[str], limits: Mapping[str, Limit], room: int) -> LimitedPick:
+        number = await self._rates.take(queues[0], room)  # a queue with a rate is alone
+        if number <= 0:
+            wait = Hold(Verdict.THROTTLED, self._rates.wait_seconds(queues[0]))
+            return LimitedPick([], dict.fromkeys(limits, wait))
+        answer = await self._ask_for(queues, limits, number)
+        await self._rates.give_back(queues[0], number - len(answer.jobs))
+        return answer
+
+    async def _ask_for(self, queues: list[str], limits: Mapping[str, Limit], number: int) -> LimitedPick:
         asked = time.monotonic()
         with self._slots.asked_for(number, queues[0], on_answered=self._on_answered):
             answer = await self._store.run(operations.pick_limited(self._worker_id, queues, limits, number))

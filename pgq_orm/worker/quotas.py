@@ -1,6 +1,7 @@
 """Quotas: how many jobs of each queue may start here, as the database says, and as it changes while the worker runs."""
 
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 
 from pgq_orm import queues
 from pgq_orm.reports import QueueState
@@ -32,6 +33,7 @@ class Quotas(Service):
         self._on_changed = on_changed
         self._paused: frozenset[str] = frozenset()
         self._concurrency: dict[str, int] = {}
+        self._rates: dict[str, tuple[int, timedelta]] = {}
 
     def is_open(self, queue: str) -> bool:
         """Whether jobs may be picked from the queue, as far as we know."""
@@ -42,12 +44,21 @@ class Quotas(Service):
         limit = self._concurrency.get(queue)
         return float("inf") if limit is None else limit - self._running(queue)
 
+    def has_rate(self, queue: str) -> bool:
+        """Whether the queue's jobs need tokens."""
+        return queue in self._rates
+
     async def tick(self) -> float:
         states = await self._store.run(queues.read_queues(self._queues))
         paused = frozenset(state.name for state in states if state.paused)
         concurrency = {state.name: state.concurrency for state in states if state.concurrency is not None}
-        if (paused, concurrency) != (self._paused, self._concurrency):
-            self._paused, self._concurrency = paused, concurrency
+        rates = {
+            state.name: (state.rate_limit, state.rate_limit_window)
+            for state in states
+            if state.rate_limit is not None
+        }
+        if (paused, concurrency, rates) != (self._paused, self._concurrency, self._rates):
+            self._paused, self._concurrency, self._rates = paused, concurrency, rates
             self._on_changed()
         return min([self._interval_seconds, *map(_seconds_until_resumed, states)])
 

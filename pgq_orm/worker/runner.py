@@ -32,6 +32,7 @@ from pgq_orm.worker.limited import LimitedFetcher
 from pgq_orm.worker.listener import WakeUps
 from pgq_orm.worker.pruner import Pruner
 from pgq_orm.worker.quotas import Quotas
+from pgq_orm.worker.rates import Rates
 from pgq_orm.worker.recorder import Recorder
 from pgq_orm.worker.rescuer import Rescuer
 from pgq_orm.worker.scheduler import Scheduler
@@ -171,7 +172,7 @@ class _Life:
             queues=settings.queues,
             interval_seconds=lease_seconds / BEATS_PER_LEASE,
             running=self._started_of,
-            on_changed=self._expect_ready,
+            on_changed=self._queues_changed,
         )
         self._anteroom = Anteroom(
             free=lambda: self._board.free, start=self._board.start, give_back=self._record
@@ -183,6 +184,7 @@ class _Life:
             on_delayed=self._expect_due,
             on_idle=self._recorded,
         )
+        self._rates = rates = Rates(store=store, has_rate=self._quotas.has_rate)
         limits = registry.limits
         slots = Slots(
             free=self._free,
@@ -200,6 +202,7 @@ class _Life:
             reply_seconds=REPLY_SECONDS,
             slots=slots,
             is_open=self._quotas.is_open,
+            rates=rates,
             drain=self._drain,
             on_picked=self._picked,
             on_promoted=self._promoted,
@@ -215,6 +218,7 @@ class _Life:
             reply_seconds=REPLY_SECONDS,
             slots=slots,
             is_open=self._quotas.is_open,
+            rates=rates,
             drain=self._drain,
             on_picked=self._picked,
             on_answered=self._fetcher.slot_freed,
@@ -439,6 +443,11 @@ class _Life:
     def _expect_ready(self) -> None:
         self._fetcher.wake()
         self._limited_fetcher.expect_ready()
+
+    def _queues_changed(self) -> None:
+        self._rates.forget()
+        self._anteroom.give_back()  # a queue of theirs may be paused
+        self._expect_ready()
 
     def _expect_due(self, delay_seconds: float) -> None:
         self._fetcher.expect_due(delay_seconds)

@@ -212,6 +212,38 @@ async def test_a_worker_that_starts_does_not_wait_for_somebody_who_changes_its_q
     assert await ask(binding, queues.declare_queue(Queue("mail"))) == []
 
 
+async def test_tokens_are_given_as_the_rate_allows_whoever_asks(binding: Binding, tables: Tables) -> None:
+    await ask(binding, queues.declare_queue(Queue("mail", rate_limit=100, rate_limit_window=1000)))
+    grants = await asyncio.gather(*(binding.run(queues.take_tokens("mail", 2)) for _ in range(6)))
+    # one, and one in twenty of those beyond the first
+    assert sum(grant.tokens for grant in grants) == 5
+    (throttled,) = {grant.wait_seconds for grant in [await binding.run(queues.take_tokens("mail", 2))]}
+    assert 0 < throttled < 1000 / 95
+
+    await binding.run(queues.take_tokens("mail", -3))
+    assert (await binding.run(queues.take_tokens("mail", 100))).tokens == 3
+
+
+async def test_a_token_comes_back_in_its_time(binding: Binding, tables: Tables) -> None:
+    await ask(binding, queues.declare_queue(Queue("mail", rate_limit=1, rate_limit_window=60)))
+    assert (await binding.run(queues.take_tokens("mail", 1))).tokens == 1
+    tables.execute("UPDATE pgq_bucket SET empty_at = now() - interval '59 seconds'")
+    nearly = await binding.run(queues.take_tokens("mail", 1))
+    assert nearly.tokens == 0
+    assert 0 < nearly.wait_seconds < 1
+    tables.execute("UPDATE pgq_bucket SET empty_at = now() - interval '1 year'")
+    assert (await binding.run(queues.take_tokens("mail", 10))).tokens == 1
+
+
+async def test_a_queue_without_a_rate_limit_has_as_many_as_are_wanted(
+    binding: Binding, tables: Tables
+) -> None:
+    await ask(binding, queues.declare_queue(Queue("mail")))
+    for name in ("mail", "unknown"):
+        assert (await binding.run(queues.take_tokens(name, 1000))).tokens == 1000
+    assert tables.ask("SELECT count(*) FROM pgq_bucket") == 0
+
+
 BAD: list[tuple[str, Any]] = [
     ("queue must be a string", lambda: Queue(7)),  # type: ignore[arg-type]
     ("queue must have 1 to 500 characters", lambda: Queue("")),

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -16,6 +16,7 @@ from pgq_orm.sqlalchemy import SyncQueries
 from pgq_orm.worker.settings import QueueExecutionMode
 from tests.eventually import aeventually
 from tests.worker.queues import Queue
+from tests.worker.spans import most_in_a_second
 from tests.worker.workers import Deaf, idling, is_quiet, running, seconds
 
 ODD = 'it\'s "odd" -- ü💥 %s :name \\'
@@ -168,6 +169,53 @@ async def test_a_deaf_worker_hears_of_a_pause_and_its_end_with_its_heartbeat(
         await aeventually(lambda: queue.worker_ids() and is_quiet(queue))
         ask(queue, "resume_queue", "default")
         await aeventually(lambda: queue.statuses(job_id) == ["successful"])
+
+
+@pytest.mark.parametrize("limits", [{}, {"concurrency_limit": 50}], ids=["free", "limited"])
+async def test_no_more_jobs_start_than_the_rate_of_their_queue_allows(
+    each_pgq: PgQueuer, other_pgq: PgQueuer, queue: Queue, limits: dict[str, Any]
+) -> None:
+    started: list[datetime] = []
+    for pgq in (each_pgq, other_pgq):
+        pgq.entrypoint("work", **limits)(lambda job: started.append(datetime.now(UTC)))
+        pgq.queue(NamedQueue("mail", rate_limit=10))
+    queue.enqueue("work", [None] * 45, queue=["mail"] * 25 + ["default"] * 20)
+    async with running(each_pgq), running(other_pgq):
+        await aeventually(lambda: len(queue.log()) == 45, timeout=20)
+    picked = queue.scalars("SELECT started FROM pgq_log WHERE queue = 'mail'")
+    # started a little after the token was taken
+    assert most_in_a_second(picked) <= 10 + 1 + 1
+    assert max(picked) - min(picked) > seconds(1)
+
+
+async def test_a_rate_that_is_changed_while_jobs_wait_for_it_holds_at_once(
+    pgq: PgQueuer, queue: Queue
+) -> None:
+    pgq.entrypoint("work")(lambda job: None)
+    pgq.queue(NamedQueue("mail", rate_limit=1, rate_limit_window=timedelta(hours=1)))
+    queue.enqueue("work", [None] * 20, queue="mail")
+    async with running(pgq, dequeue_timeout=NEVER):
+        await aeventually(lambda: len(queue.log()) == 1 and is_quiet(queue))
+        assert len(queue.jobs()) == 19
+        ask(queue, "update_queue", "mail", rate_limit=None)
+        await aeventually(lambda: len(queue.log()) == 20)
+
+
+async def test_a_worker_that_drains_waits_for_the_rate_of_its_queue(pgq: PgQueuer, queue: Queue) -> None:
+    pgq.entrypoint("work")(lambda job: None)
+    pgq.queue(NamedQueue("mail", rate_limit=10))
+    queue.enqueue("work", [None] * 5, queue="mail")
+    await asyncio.wait_for(pgq.run(mode=QueueExecutionMode.drain), 20)
+    assert queue.statuses() == ["successful"] * 5
+
+
+async def test_an_idle_queue_with_a_rate_costs_no_more_than_another(pgq: PgQueuer, queue: Queue) -> None:
+    pgq.entrypoint("work")(lambda job: None)
+    pgq.queue(NamedQueue("mail", rate_limit=10))
+    async with idling(pgq, queue, dequeue_timeout=NEVER):
+        [job_id] = queue.enqueue("work", queue="mail")
+        await aeventually(lambda: queue.statuses(job_id) == ["successful"])
+        await aeventually(lambda: is_quiet(queue, 1.0), timeout=20)
 
 
 async def test_two_workers_serve_different_queues(pgq: PgQueuer, other_pgq: PgQueuer, queue: Queue) -> None:

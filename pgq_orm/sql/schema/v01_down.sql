@@ -32,6 +32,8 @@ DROP FUNCTION IF EXISTS pgq_open_keys(text[], text, integer, integer);
 
 DROP FUNCTION IF EXISTS pgq_has_ready(text[], text, bigint[]);
 
+DROP FUNCTION IF EXISTS pgq_grant(text, integer);
+
 DROP FUNCTION IF EXISTS pgq_take(text, double precision, double precision, bigint);
 
 DROP FUNCTION IF EXISTS pgq_tokens(text, double precision, double precision);
