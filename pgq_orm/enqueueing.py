@@ -1,11 +1,21 @@
 """Enqueueing: how jobs are added, as steps that join a transaction, and as the method of whoever carries steps out."""
 
-from collections.abc import Coroutine, Sequence
-from typing import Any, Literal, Protocol, Unpack, overload
+from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence, Set
+from itertools import islice
+from typing import Any, Literal, Protocol, Required, TypedDict, Unpack, overload
 
 from pgq_orm import operations
-from pgq_orm.errors import JobNotFoundError
-from pgq_orm.operations import Added, Enqueue, EnqueueOptions, ExecuteAfter, JsonObject, Many, OnConflict
+from pgq_orm.errors import InvalidJobError, JobNotFoundError
+from pgq_orm.operations import (
+    DEFAULT_QUEUE,
+    Added,
+    Enqueue,
+    EnqueueOptions,
+    ExecuteAfter,
+    JsonObject,
+    Many,
+    OnConflict,
+)
 from pgq_orm.steps import Steps, ask
 
 
@@ -37,6 +47,56 @@ def enqueue(
             **options,
         )
     )
+
+
+class NewJob(TypedDict, total=False):
+    """One job, for `enqueue_each`; what is left out is as in `enqueue`."""
+
+    entrypoint: Required[str]
+    payload: bytes | None
+    priority: int
+    execute_after: ExecuteAfter
+    dedupe_key: str | None
+    headers: JsonObject | None
+    arguments: JsonObject | None
+    queue: str
+    max_attempts: int | None
+    concurrency_key: str | None
+
+
+_UNSAID: Mapping[str, Any] = {"priority": 0, "queue": DEFAULT_QUEUE}
+"""What holds for a job that says nothing; None for everything else."""
+
+
+def enqueue_each(jobs: Iterable[NewJob], *, on_conflict: OnConflict = "raise") -> Steps[int]:
+    """Adds each job as it comes, a thousand with one statement; answers how many were added.
+
+    Holds no more than that thousand, so a generator can give a million of them. What is refused (InvalidJobError,
+    DuplicateJobError) harms nobody's transaction, but the thousands before it stay in there: let it roll back if
+    all or nothing is meant.
+    """
+    return _each(iter(jobs), on_conflict)
+
+
+def _each(jobs: Iterator[NewJob], on_conflict: OnConflict) -> Steps[int]:
+    count = 0
+    while batch := list(islice(jobs, operations.ENQUEUE_BATCH)):
+        said = {"entrypoint"}.union(*map(_fields, batch))
+        columns: Any = {name: [job.get(name, _UNSAID.get(name)) for job in batch] for name in said}
+        job_ids = yield from enqueue(**columns, on_conflict=on_conflict)
+        count += sum(job_id is not None for job_id in job_ids)
+    return count
+
+
+def _fields(job: object) -> Set[str]:
+    if not isinstance(job, Mapping):
+        raise InvalidJobError(f"enqueue_each() takes a mapping for each job, such as NewJob, not {job!r}")
+    if unknown := job.keys() - NewJob.__annotations__.keys():
+        raise InvalidJobError(
+            f"a job of enqueue_each() has no {', '.join(sorted(map(repr, unknown)))}: it can have "
+            f"{', '.join(NewJob.__annotations__)}"
+        )
+    return job.keys()
 
 
 def require_jobs(job_ids: Sequence[int]) -> Steps[None]:

@@ -78,6 +78,8 @@ class Administration:
 
     enqueue = EnqueueMethod()
     """Adds one job, or many; answers their ids."""
+    enqueue_each = Method(enqueueing.enqueue_each)
+    """Adds each job of an iterable as it comes, a million without holding them; answers how many."""
     push = Method(functions.push)
     """Enqueues calls of functions by their importable paths; answers their ids."""
     mark_job_as_cancelled = Method(administration.mark_job_as_cancelled)

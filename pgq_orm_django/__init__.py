@@ -39,7 +39,7 @@ from pgq_orm_django.administration import (
     run_schedule_now,
 )
 from pgq_orm_django.completion import CompletionWatcher, await_for, wait_for
-from pgq_orm_django.queries import aenqueue, enqueue
+from pgq_orm_django.queries import aenqueue, aenqueue_each, enqueue, enqueue_each
 from pgq_orm_django.queues import (
     adeclare_queue,
     adelete_queue,
@@ -83,6 +83,7 @@ __all__ = [
     "adelete_queue",
     "adelete_schedule",
     "aenqueue",
+    "aenqueue_each",
     "aenqueue_many",
     "aenqueue_workflow",
     "afetch_queues",
@@ -114,6 +115,7 @@ __all__ = [
     "delete_queue",
     "delete_schedule",
     "enqueue",
+    "enqueue_each",
     "enqueue_many",
     "enqueue_workflow",
     "entrypoint",

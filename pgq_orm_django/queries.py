@@ -4,10 +4,11 @@ Everything runs on this thread's connection to the database, so a job that is en
 exists exactly when that block commits.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Literal, TypedDict, Unpack, overload
 
 from pgq_orm import enqueueing
+from pgq_orm.enqueueing import NewJob
 from pgq_orm.operations import EnqueueOptions, ExecuteAfter, JsonObject, Many, OnConflict
 from pgq_orm.statuses import OnFailure
 from pgq_orm_django import conf
@@ -115,3 +116,25 @@ def enqueue(
 
 
 aenqueue = awaited(enqueue)
+
+
+def enqueue_each(
+    jobs: Iterable[NewJob], *, on_conflict: OnConflict = "raise", using: str | None = None
+) -> int:
+    """Adds each job as it comes, in one transaction; answers how many. See `pgq_orm.enqueueing.enqueue_each`.
+
+    Holds no more than a thousand, so a generator can give a million of them. Raises what `enqueue` raises; all that
+    were added before are taken back then.
+    """
+    steps = enqueueing.enqueue_each(_known(jobs), on_conflict=on_conflict)
+    return carry_out_whole(steps, using or default_alias())
+
+
+aenqueue_each = awaited(enqueue_each)
+
+
+def _known(jobs: Iterable[NewJob]) -> Iterator[NewJob]:
+    for job in jobs:
+        if conf.current().strict_entrypoints and "entrypoint" in job:
+            require(job["entrypoint"])
+        yield job
