@@ -11,15 +11,14 @@ import asyncio
 import os
 import statistics
 import time
-from collections.abc import Awaitable, Callable
-from contextlib import nullcontext
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from functools import partial
 
 import psycopg
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from benchmarks.drain import fill
-from pgq_orm import PgQueuer
+from pgq_orm import PgQueuer, schema
 from pgq_orm.embedded import EmbeddedServer
 from pgq_orm.models import Job
 from tests.databases import sqlalchemy_url
@@ -32,8 +31,14 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
     given = os.environ.get("PGQ_DSN")
-    with nullcontext(None) if given else EmbeddedServer(durable=True) as server:
-        asyncio.run(measure(given or server.dsn, arguments.jobs, arguments.waiting, arguments.rounds))
+    with nullcontext(given) if given else embedded_dsn() as dsn:
+        asyncio.run(measure(dsn, arguments.jobs, arguments.waiting, arguments.rounds))
+
+
+@contextmanager
+def embedded_dsn() -> Iterator[str]:
+    with EmbeddedServer(durable=True) as server:
+        yield server.dsn
 
 
 async def measure(dsn: str, jobs: int, waiting: int, rounds: int) -> None:
@@ -104,6 +109,16 @@ async def limited(dsn: str, jobs: int, seconds: float) -> float:
     if most > 4:
         raise SystemExit(f"{most} ran at a time")
     return measured
+
+
+def fill(dsn: str, jobs: int) -> None:
+    """Tables made anew, with jobs in them."""
+    with psycopg.connect(dsn) as connection:
+        for statement in (*schema.down(), *schema.up()):
+            connection.execute(statement.encode())
+        connection.execute(
+            "INSERT INTO pgq_job (entrypoint) SELECT 'noop' FROM generate_series(1, %s)", [jobs]
+        )
 
 
 async def rate(
