@@ -589,6 +589,11 @@ def pick(
     return Operation(statement("pick"), params, _picked)
 
 
+def has_ready(queue: str, entrypoints: Sequence[str]) -> Operation[bool]:
+    """Whether a look into the queue would find something, asked without walking over the jobs of others."""
+    return Operation(statement("has_ready"), {"queue": queue, "entrypoints": entrypoints}, _scalar)
+
+
 class Verdict(StrEnum):
     """Why a worker was given no more jobs of a limited entrypoint; the more urgent to look again, the earlier."""
 

@@ -133,6 +133,8 @@ class Fetcher(Service):
 
     async def _pick(self, queue: str, limit: int) -> int:
         floor = self._floors[queue]
+        if floor.asks_first(time.monotonic()) and not await self._has_ready(queue, floor):
+            return 0
         asked = time.monotonic()
         stretches = floor.stretches(asked)
         with self._slots.asked_for(limit, queue, on_answered=self._on_answered):
@@ -147,6 +149,13 @@ class Fetcher(Service):
         if jobs:
             self._on_picked(jobs, asked)
         return len(jobs)
+
+    async def _has_ready(self, queue: str, floor: Floor) -> bool:
+        asked = time.monotonic()
+        has_ready = await self._store.run(operations.has_ready(queue, self._entrypoints))
+        answered = time.monotonic()
+        floor.asked(is_empty=not has_ready, seconds=answered - asked, now=answered)
+        return has_ready
 
     def _sweep_soon(self) -> None:
         for floor in self._floors.values():

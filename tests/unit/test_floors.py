@@ -5,7 +5,14 @@ from dataclasses import replace
 
 from pgq_orm.models import Job
 from pgq_orm.operations import BEFORE_ALL_IDS, PRIORITIES, WHOLE_QUEUE, Stretch
-from pgq_orm.worker.floors import CHEAP_SECONDS, MOST_PRIORITIES, SETTLE_SECONDS, SWEEP_SHARE, Floor
+from pgq_orm.worker.floors import (
+    CHEAP_SECONDS,
+    MOST_PRIORITIES,
+    SETTLE_SECONDS,
+    SWEEP_SHARE,
+    TRUST_SECONDS,
+    Floor,
+)
 from tests.executors.jobs import picked_job
 
 HIGHEST, LOWEST = PRIORITIES[-1], PRIORITIES[0]
@@ -96,3 +103,51 @@ def test_without_a_backlog_a_dear_sweep_still_waits_its_turn() -> None:
 def test_a_queue_of_countless_priorities_is_walked_from_the_start() -> None:
     floor, now = settled(jobs(*((-n, n + 1) for n in range(MOST_PRIORITIES + 1))))
     assert floor.stretches(now) is WHOLE_QUEUE
+
+
+def test_what_a_sweep_has_passed_at_higher_priorities_is_not_walked_again() -> None:
+    """Jobs that are not for this worker, or that a limit holds back, would cost every look as much as the sweep."""
+    floor, now = settled(jobs((3, 7), (0, 9)))
+    floor.sweep_soon()
+    floor.looked(floor.stretches(now), jobs((0, 10), (0, 11)), seconds=1.0, now=now, is_full=True)
+    assert floor.stretches(now) == [
+        Stretch(HIGHEST, 4, 9),
+        Stretch(3, 3, 9),
+        Stretch(2, 1, 9),
+        Stretch(0, 0, 9),
+        Stretch(-1, LOWEST, BEFORE_ALL_IDS),
+    ]
+
+
+def test_a_sweep_that_found_no_end_has_passed_only_what_lies_before_its_last_job() -> None:
+    floor, now = settled(jobs((0, 9)))
+    floor.sweep_soon()
+    floor.looked(floor.stretches(now), jobs((5, 1), (2, 3)), seconds=1.0, now=now, is_full=True)
+    assert floor.stretches(now) == [
+        Stretch(HIGHEST, 3, 9),
+        Stretch(2, 1, BEFORE_ALL_IDS),
+        Stretch(0, 0, 9),
+        Stretch(-1, LOWEST, BEFORE_ALL_IDS),
+    ]
+
+
+def test_after_a_long_walk_in_vain_one_asks_first() -> None:
+    """Each job of others that is enqueued wakes this worker, and would make it walk over all that wait."""
+    floor = Floor()
+    assert not floor.asks_first(0.0)
+    floor.looked(floor.stretches(0.0), [], seconds=CHEAP_SECONDS, now=0.0, is_full=False)
+    assert floor.asks_first(0.0)
+    floor.asked(is_empty=True, seconds=0.001, now=0.0)
+    assert floor.is_swept_out
+    assert floor.asks_first(0.0)
+    floor.looked(floor.stretches(0.0), jobs((0, 9)), seconds=CHEAP_SECONDS, now=0.0, is_full=False)
+    assert not floor.asks_first(0.0)
+
+
+def test_where_asking_takes_as_long_as_walking_one_does_not_ask() -> None:
+    """The time goes by on the way to the database."""
+    floor = Floor()
+    floor.looked(floor.stretches(0.0), [], seconds=0.05, now=0.0, is_full=False)
+    floor.asked(is_empty=False, seconds=0.05, now=0.0)
+    assert not floor.asks_first(1.0)
+    assert floor.asks_first(TRUST_SECONDS)

@@ -354,6 +354,35 @@ async def test_a_worker_with_limits_asks_next_to_nothing_while_it_is_idle(
         assert sum(sent.values()) <= 3, sent
 
 
+async def test_a_limited_backlog_that_grows_costs_a_worker_with_nothing_to_do_next_to_nothing(
+    pgq: PgQueuer, queue: Queue
+) -> None:
+    """Each of its jobs wakes the worker, which must not walk over all of them each time."""
+    pgq.entrypoint("one", serialized_dispatch=True)(lambda job: None)
+    pgq.entrypoint("any")(lambda job: None)
+    queue.execute(
+        """
+        WITH other AS (
+            INSERT INTO pgq_worker (id, lease_seconds, pid, hostname, queues, entrypoints)
+            VALUES (gen_random_uuid(), 3600, 1, 'elsewhere', '{}', '{}')
+            RETURNING id
+        )
+        INSERT INTO pgq_job (entrypoint, status, worker_id)
+        SELECT 'one', CASE number WHEN 1 THEN 'picked' ELSE 'queued' END, CASE number WHEN 1 THEN other.id END
+        FROM other, generate_series(1, 120000) AS number
+        """
+    )
+    async with idling(pgq, queue):
+        with statements() as sent:
+            for _ in range(10):
+                queue.enqueue("one")
+                await asyncio.sleep(0.1)
+        assert sent["SELECT EXISTS ("] >= 1, sent
+        (job_id,) = queue.enqueue("any")
+        await aeventually(lambda: queue.log(job_id))
+        queue.execute("DELETE FROM pgq_job WHERE status = 'queued'")
+
+
 async def test_ten_workers_that_wait_for_one_limit_ask_once_a_second_each(dsn: str, queue: Queue) -> None:
     go = asyncio.Event()
 
