@@ -3,19 +3,20 @@
 import json
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict
 from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated, Any, TypeVar
 
 import typer
 
-from pgq_orm import administration, enqueueing
+from pgq_orm import administration, enqueueing, job_words
 from pgq_orm.cli.complaints import complaining
 from pgq_orm.cli.databases import Dsn, ask
-from pgq_orm.cli.sheets import AsJson, Column, Sheet, printable
-from pgq_orm.errors import DuplicateJobError, PgqError, RequeueRefusedError
+from pgq_orm.cli.tables import AsJson, show
+from pgq_orm.errors import DuplicateJobError, PgqError
+from pgq_orm.job_words import describe_canceled, describe_requeued
 from pgq_orm.operations import DEFAULT_QUEUE
+from pgq_orm.overview import tracebacks, what_failed
 from pgq_orm.steps import Steps
 
 T = TypeVar("T")
@@ -70,25 +71,7 @@ def queue(
 
 def cancel(dsn: Dsn, ids: JobIds) -> None:
     """Cancel jobs: what waits ends at once, what runs is asked to stop."""
-    is_running = ask(dsn, administration.mark_job_as_cancelled(ids))
-    for job_id in ids:
-        if job_id not in is_running:
-            typer.echo(f"job {job_id} is not to be done")
-        else:
-            typer.echo(
-                f"job {job_id} {'runs, and is asked to stop' if is_running[job_id] else 'is canceled'}"
-            )
-
-
-SUMMARY_CHARACTERS = 120
-FAILED = (
-    Column("job", "id", is_number=True),
-    Column("failed", "failed"),
-    Column("entrypoint", "entrypoint"),
-    Column("queue", "queue"),
-    Column("attempts", "attempts", is_number=True),
-    Column("error", "error"),
-)
+    typer.echo(describe_canceled(ids, ask(dsn, administration.mark_job_as_cancelled(ids))))
 
 
 def failed(
@@ -104,19 +87,15 @@ def failed(
     as_json: AsJson = False,
 ) -> None:
     """List the jobs that failed, the latest first."""
-    jobs = [asdict(job) for job in ask(dsn, administration.list_failed_jobs(limit, after=after))]
-    if as_json:
-        Sheet("Failed jobs", (), jobs, "").show(as_json)
+    jobs = ask(dsn, administration.list_failed_jobs(limit, after=after))
+    show(what_failed(jobs), as_json)
+    if as_json or not jobs:
         return
-    summaries = [job | {"error": _summary(job["error"])} for job in jobs]
-    Sheet("Failed jobs", FAILED, summaries, "No job has failed.").show()
-    for job in jobs if traceback else ():
-        trace = printable(job["traceback"] or job["error"] or "", but="\n\t")
-        typer.echo(f"\njob {job['id']} ({job['entrypoint']}):\n{trace}")
+    if traceback:
+        typer.echo(f"\n{tracebacks(jobs)}")
     if len(jobs) == limit:
-        typer.echo(f"There may be more: --after {jobs[-1]['log_id']}")
-    if jobs:
-        typer.echo(f"Run one again with: pgq requeue {jobs[0]['id']}")
+        typer.echo(f"There may be more: --after {jobs[-1].log_id}")
+    typer.echo(f"Run one again with: pgq requeue {jobs[0].id}")
 
 
 def requeue(
@@ -127,13 +106,7 @@ def requeue(
     ] = False,
 ) -> None:
     """Run jobs again that have ended, each as a new job."""
-    requeued = ask(dsn, _requeued(ids, skip_refused))
-    for old_id in dict.fromkeys(ids):
-        answer = f"is enqueued again as job {requeued[old_id]}" if old_id in requeued else "is left out"
-        typer.echo(f"job {old_id} {answer}")
-
-
-# What goes wrong is told in the command's own options.
+    typer.echo(describe_requeued(ids, ask(dsn, job_words.requeue(ids, skip_refused=skip_refused))))
 
 
 def _unless_duplicate(steps: Steps[T], dedupe_key: str | None) -> Steps[T]:
@@ -144,19 +117,6 @@ def _unless_duplicate(steps: Steps[T], dedupe_key: str | None) -> Steps[T]:
             f"a job with the key {dedupe_key!r} is still to be done: --on-conflict skip leaves this one out, "
             "--on-conflict update replaces one that waits"
         ) from None
-
-
-def _requeued(ids: list[int], skip_refused: bool) -> Steps[dict[int, int]]:
-    try:
-        return (yield from administration.requeue_jobs(ids, on_refused="skip" if skip_refused else "raise"))
-    except RequeueRefusedError as error:
-        reasons = "".join(f"\n  job {job_id} {reason}" for job_id, reason in error.refusals.items())
-        raise PgqError(f"nothing is requeued; --skip-refused leaves out what cannot be:{reasons}") from None
-
-
-def _summary(error: str | None) -> str:
-    line = (error or "").partition("\n")[0]
-    return line if len(line) <= SUMMARY_CHARACTERS else line[: SUMMARY_CHARACTERS - 1] + "…"
 
 
 def _payload(given: str | None) -> bytes | None:

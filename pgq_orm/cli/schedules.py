@@ -1,26 +1,16 @@
 """The command about schedules."""
 
-from dataclasses import asdict
 from typing import Annotated, TypeAlias
 
 import typer
 
 from pgq_orm import administration
 from pgq_orm.cli.databases import Dsn, ask
-from pgq_orm.cli.sheets import AsJson, Column, Sheet
+from pgq_orm.cli.tables import AsJson, show
+from pgq_orm.job_words import describe_run
+from pgq_orm.overview import what_recurs
 from pgq_orm.reports import ScheduleState
 from pgq_orm.steps import Steps
-
-SCHEDULES = (
-    Column("id", "id", is_number=True),
-    Column("entrypoint", "entrypoint"),
-    Column("expression", "expression"),
-    Column("time zone", "timezone"),
-    Column("queue", "queue"),
-    Column("paused", "paused"),
-    Column("next run", "next_run"),
-    Column("last run", "last_run"),
-)
 
 Names: TypeAlias = list[str] | None
 
@@ -43,23 +33,20 @@ def schedules(
     as_json: AsJson = False,
 ) -> None:
     """List the schedules, after pausing, resuming, running or removing some."""
-    answer = ask(dsn, _told_and_read(pause or [], resume or [], run_now or [], remove or []))
-    Sheet(
-        "Schedules",
-        SCHEDULES,
-        [asdict(schedule) for schedule in answer],
-        "There are no schedules: a worker adds those of its application when it starts.",
-    ).show(as_json)
+    run, known = ask(dsn, _told_and_read(pause or [], resume or [], run_now or [], remove or []))
+    if run and not as_json:
+        typer.echo(describe_run(run))
+    show(what_recurs(known), as_json)
 
 
 def _told_and_read(
     pause: list[str], resume: list[str], run_now: list[str], remove: list[str]
-) -> Steps[list[ScheduleState]]:
+) -> Steps[tuple[dict[int, int | None], list[ScheduleState]]]:
     yield from administration.pause_schedule(_keys(pause))
     yield from administration.resume_schedule(_keys(resume))
-    yield from administration.run_schedule_now(_keys(run_now))
+    run = yield from administration.run_schedule_now(_keys(run_now))
     yield from administration.delete_schedule(_keys(remove))
-    return (yield from administration.fetch_schedules())
+    return run, (yield from administration.fetch_schedules())
 
 
 def _keys(names: list[str]) -> list[int | str]:

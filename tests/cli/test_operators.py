@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from pgq_orm.cli.app import app
-from pgq_orm.cli.sheets import age, printable
+from pgq_orm.sheets import age, printable
 from tests.eventually import eventually
 from tests.queries.workshop import Workshop
 
@@ -148,7 +148,9 @@ def test_schedules_are_listed_paused_resumed_run_and_removed(pgq: Pgq, workshop:
     said = pgq("schedules")
     assert "sweep" in said
     assert "2100-01-01 00:00:00Z" in said
-    pgq("schedules", "--pause", "sweep", "--run-now", "rake")
+    said = pgq("schedules", "--pause", "sweep", "--run-now", "rake")
+    assert "job 1 is enqueued" in said
+    assert "left out, the job of a tick before is still to be done" in pgq("schedules", "--run-now", "rake")
     assert workshop.value("SELECT paused FROM pgq_schedule WHERE id = %s", schedule_id)
     assert workshop.value("SELECT entrypoint FROM pgq_job") == "rake"
     assert "sweep" in pgq("schedules", "--resume", str(schedule_id), "--remove", "rake")
