@@ -1,4 +1,4 @@
-"""Completion: waits for jobs to end, by looking at all that are waited for with one statement, less and less often.
+"""Completion: waits for jobs and workflows to end, by looking at all of them with one statement, less and less often.
 
 Nothing is notified when a job ends, so that jobs nobody waits for cost nothing.
 """
@@ -8,11 +8,18 @@ import time
 from dataclasses import dataclass
 from datetime import timedelta
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
+from uuid import UUID
 
-from pgq_orm import administration, operations
-from pgq_orm.errors import CompletionTimeoutError, JobNotFoundError, PgqError
-from pgq_orm.reports import Completion
+from pgq_orm import administration, operations, orchestration
+from pgq_orm.errors import (
+    CompletionTimeoutError,
+    JobNotFoundError,
+    PgqError,
+    WorkflowNotFoundError,
+    WorkflowTimeoutError,
+)
+from pgq_orm.reports import Completion, WorkflowProgress, WorkflowState
 from pgq_orm.statuses import JobStatus
 from pgq_orm.steps import carry_out_async
 from pgq_orm.store import Store, open_store, require_schema
@@ -83,29 +90,55 @@ class CompletionWatcher:
         a transaction which has not committed is one of those, so commit first. The database may go away and come back
         meanwhile. Cancelling the future ends the waiting, not the job.
         """
+        operations.check_id(job_id)
+        return self._wait_for(job_id, timeout)
+
+    def wait_for_workflow(
+        self, workflow_id: UUID, timeout: timedelta | None = None
+    ) -> "asyncio.Future[WorkflowProgress]":
+        """A future of how a workflow ends, as soon as nothing of it can run any more: its `state`, and its `counts`.
+
+        That state is `successful`, `failed`, or `stalled`: what is left waits for jobs that failed. The future raises
+        WorkflowTimeoutError and WorkflowNotFoundError; otherwise as `wait_for`. Each look reads the workflow's jobs, by
+        index: wait for the last job instead if it has a hundred thousand.
+        """
+        orchestration.check_workflow_id(workflow_id)
+        return self._wait_for(workflow_id, timeout)
+
+    def _wait_for(self, subject: int | UUID, timeout: timedelta | None) -> "asyncio.Future[Any]":
         if not self._is_open:
             raise PgqError(
                 "this watcher is not open: call wait_for inside `async with CompletionWatcher(…) as watcher`"
             )
-        operations.check_id(job_id)
-        return self._lookout.add(job_id, None if timeout is None else timeout.total_seconds())
+        return self._lookout.add(subject, None if timeout is None else timeout.total_seconds())
 
 
 @dataclass(slots=True, eq=False)
 class _Wait:
-    """Somebody who waits for a job. Instants are the monotonic clock's."""
+    """Somebody who waits for a job, or for a workflow. Instants are the monotonic clock's."""
 
-    job_id: int
-    future: "asyncio.Future[Completion]"
+    subject: int | UUID
+    future: "asyncio.Future[Any]"
     since: float
     look_at: float
-    status: JobStatus | None = None
-    """At the last look; None if the job was not to be seen."""
+    status: str | None = None
+    """At the last look; None if it was not to be seen."""
     unseen_since: float | None = None
 
     def expire(self, seconds: float) -> None:
         if not self.future.done():
-            self.future.set_exception(CompletionTimeoutError(self.job_id, self.status, seconds))
+            self.future.set_exception(
+                WorkflowTimeoutError(self.subject, self.status, seconds)
+                if isinstance(self.subject, UUID)
+                else CompletionTimeoutError(self.subject, self.status, seconds)
+            )
+
+    def give_up(self) -> None:
+        self.future.set_exception(
+            WorkflowNotFoundError(self.subject)
+            if isinstance(self.subject, UUID)
+            else JobNotFoundError(self.subject)
+        )
 
 
 class Lookout(Service):
@@ -122,11 +155,11 @@ class Lookout(Service):
         self._waits: set[_Wait] = set()  # loop thread only
         self._looked_at = float("-inf")
 
-    def add(self, job_id: int, timeout_seconds: float | None) -> "asyncio.Future[Completion]":
-        """Looks at the job soon, and then on until it has ended."""
+    def add(self, subject: int | UUID, timeout_seconds: float | None) -> "asyncio.Future[Any]":
+        """Looks at the job or workflow soon, and then on until it has ended."""
         loop = asyncio.get_running_loop()
         now = time.monotonic()
-        wait = _Wait(job_id, loop.create_future(), since=now, look_at=now)
+        wait = _Wait(subject, loop.create_future(), since=now, look_at=now)
         self._waits.add(wait)
         wait.future.add_done_callback(lambda _: self._waits.discard(wait))
         if timeout_seconds is not None:
@@ -156,25 +189,33 @@ class Lookout(Service):
         return max(0.0, min((wait.look_at for wait in self._waits), default=NEVER) - time.monotonic())
 
     async def _look(self, waits: list[_Wait]) -> None:
-        outcomes = await carry_out_async(
-            administration.read_outcomes(wait.job_id for wait in waits), self._store.run
-        )
+        subjects = {wait.subject for wait in waits}
+        found: dict[Any, JobStatus | Completion | WorkflowProgress] = {}
+        if job_ids := [subject for subject in subjects if isinstance(subject, int)]:
+            found.update(await carry_out_async(administration.read_outcomes(job_ids), self._store.run))
+        if workflow_ids := [subject for subject in subjects if isinstance(subject, UUID)]:
+            found.update(await carry_out_async(orchestration.read_progress(workflow_ids), self._store.run))
         self._looked_at = time.monotonic()
         for wait in waits:
             if not wait.future.done():
-                self._tell(wait, outcomes.get(wait.job_id))
+                self._tell(wait, found.get(wait.subject))
 
-    def _tell(self, wait: _Wait, outcome: JobStatus | Completion | None) -> None:
-        match outcome:
+    def _tell(self, wait: _Wait, found: JobStatus | Completion | WorkflowProgress | None) -> None:
+        match found:
             case Completion():
-                wait.future.set_result(outcome)
+                wait.future.set_result(found)
                 return
+            case WorkflowProgress(state=state):
+                if state is not WorkflowState.RUNNING:
+                    wait.future.set_result(found)
+                    return
+                wait.status, wait.unseen_since = state, None
             case JobStatus():
-                wait.status, wait.unseen_since = outcome, None
+                wait.status, wait.unseen_since = found, None
             case None:
                 wait.status, wait.unseen_since = None, wait.unseen_since or self._looked_at
                 if self._looked_at >= wait.unseen_since + self._unseen_seconds:
-                    wait.future.set_exception(JobNotFoundError(wait.job_id))
+                    wait.give_up()
                     return
         age = self._looked_at - wait.since
         wait.look_at = self._looked_at + min(age * SHARE_OF_AGE, self._longest_pause)

@@ -179,6 +179,19 @@ class WorkflowNotFoundError(PgqError, LookupError):
         )
 
 
+class WorkflowTimeoutError(PgqError, TimeoutError):
+    """The workflow did not end in the time that the caller gave it. It goes on."""
+
+    def __init__(self, workflow_id: object, state: str | None, seconds: float) -> None:
+        self.workflow_id = workflow_id
+        self.state = state
+        """When last seen, None if it was not seen."""
+        found = f"it is {state}" if state else "it was not seen"
+        super().__init__(
+            f"workflow {workflow_id} has not ended within {seconds:g} s: {found}; it goes on, wait again"
+        )
+
+
 class UnknownParentError(PgqError, KeyError):
     """A job does not depend on the one that was asked for."""
 

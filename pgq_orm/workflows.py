@@ -320,6 +320,8 @@ def _parents(depends_on: DependsOn, on_failure: OnFailure) -> dict[Parent, OnFai
             parents = dict(depends_on)
         case str() | int() | Member():
             parents = {depends_on: on_failure}
+        case bytes():
+            raise WorkflowError(f"depends_on takes names as strings, not as bytes: {depends_on!r}")
         case Iterable():
             parents = dict.fromkeys(depends_on, on_failure)
         case _:

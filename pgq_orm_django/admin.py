@@ -6,6 +6,7 @@ What may be edited is what is said of queues.
 import json
 from collections.abc import Sized
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from uuid import UUID
 
 from django.contrib import admin, messages
 from django.contrib.admin.widgets import AdminTextInputWidget
@@ -16,6 +17,7 @@ from django.utils.functional import cached_property
 from django.utils.html import format_html
 
 from pgq_orm.errors import RequeueRefusedError
+from pgq_orm_django import edges
 from pgq_orm_django.models import Job, Log, Queue, Schedule, Worker
 from pgq_orm_django.querysets import (
     JobQuerySet,
@@ -115,7 +117,13 @@ class ReadOnlyAdmin(RowAdmin):
     ) -> tuple["Rows", bool]:
         if search_term.strip().isdecimal():
             return queryset.filter(**{self.number_field: int(search_term)}), False
+        if "workflow_id" in self.columns() and (workflow_id := _uuid(search_term)):
+            return queryset.filter(workflow_id=workflow_id), False
         return super().get_search_results(request, queryset, search_term)
+
+    def columns(self) -> set[str]:
+        """The names of the model's columns."""
+        return {field.name for field in self.model._meta.get_fields()}
 
     @admin.display(description="payload")
     def readable_payload(self, row: Any) -> str:
@@ -139,10 +147,27 @@ class ReadOnlyAdmin(RowAdmin):
 
 
 CONTENT = ("readable_payload", "readable_arguments", "readable_headers")
+EDGES = ("readable_workflow", "depends_on", "awaited_by")
+
+
+class JobOfWorkflowAdmin(ReadOnlyAdmin):
+    """Pages about jobs, which may depend on each other."""
+
+    @admin.display(description="workflow")
+    def readable_workflow(self, row: Any) -> str:
+        return edges.workflow(row.workflow_id)
+
+    @admin.display(description="depends on")
+    def depends_on(self, row: Any) -> str:
+        return edges.parents_of(_job_id(row), row._state.db)
+
+    @admin.display(description="awaited by")
+    def awaited_by(self, row: Any) -> str:
+        return edges.children_of(_job_id(row), row._state.db)
 
 
 @admin.register(Job)
-class JobAdmin(ReadOnlyAdmin):
+class JobAdmin(JobOfWorkflowAdmin):
     """What is still to be done."""
 
     list_display = (
@@ -164,14 +189,15 @@ class JobAdmin(ReadOnlyAdmin):
         ("created", admin.DateFieldListFilter),
     )
     search_fields = ("entrypoint", "dedupe_key")
-    search_help_text = "A job's number, or part of an entrypoint or a dedupe_key"
+    search_help_text = "A job's number, a workflow's id, or part of an entrypoint or a dedupe_key"
     ordering = ("-id",)
-    readonly_fields = CONTENT
+    readonly_fields = (*CONTENT, *EDGES)
     fieldsets = (
         (None, {"fields": ("id", "entrypoint", "queue", "status", "priority", "execute_after")}),
         ("Content", {"fields": (*CONTENT, "dedupe_key")}),
         ("Attempts", {"fields": ("attempts", "max_attempts", "worker_id", "lease", "cancel_requested")}),
-        ("Origin", {"fields": ("created", "updated", "schedule_id", "workflow_id", "concurrency_key")}),
+        ("Origin", {"fields": ("created", "updated", "schedule_id", "concurrency_key")}),
+        ("Workflow", {"fields": ("name", *EDGES, "waits_for")}),
     )
     actions = ("cancel",)
 
@@ -188,7 +214,7 @@ class JobAdmin(ReadOnlyAdmin):
 
 
 @admin.register(Log)
-class LogAdmin(ReadOnlyAdmin):
+class LogAdmin(JobOfWorkflowAdmin):
     """What has been done."""
 
     list_display = (
@@ -210,16 +236,17 @@ class LogAdmin(ReadOnlyAdmin):
         ("created", admin.DateFieldListFilter),
     )
     search_fields = ("entrypoint", "dedupe_key", "error")
-    search_help_text = "A job's number, or part of an entrypoint, a dedupe_key or an error"
+    search_help_text = "A job's number, a workflow's id, or part of an entrypoint, a dedupe_key or an error"
     number_field = "job_id"
     ordering = ("-id",)
-    readonly_fields = (*CONTENT, "readable_result", "readable_traceback")
+    readonly_fields = (*CONTENT, "readable_result", "readable_traceback", *EDGES)
     fieldsets = (
         (None, {"fields": ("job_id", "entrypoint", "queue", "status", "attempt", "retried", "worker_id")}),
         ("Outcome", {"fields": ("readable_result", "error", "readable_traceback")}),
         ("Times", {"fields": ("enqueued", "execute_after", "started", "duration", "created")}),
         ("Content", {"fields": (*CONTENT, "dedupe_key", "priority", "max_attempts")}),
-        ("Origin", {"fields": ("schedule_id", "workflow_id", "concurrency_key")}),
+        ("Origin", {"fields": ("schedule_id", "concurrency_key")}),
+        ("Workflow", {"fields": ("name", *EDGES)}),
     )
 
     actions = ("requeue",)
@@ -387,6 +414,18 @@ def _of(rows: "Rows", kind: type[RowsT]) -> RowsT:
 def _counted(things: Sized, noun: str) -> str:
     count = len(things)
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def _job_id(row: Any) -> int:
+    job_id: int = row.job_id if isinstance(row, Log) else row.pk
+    return job_id
+
+
+def _uuid(text: str) -> UUID | None:
+    try:
+        return UUID(text.strip())
+    except ValueError:
+        return None
 
 
 def _text(payload: bytes | memoryview | None) -> str | None:

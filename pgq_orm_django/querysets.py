@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Self, TypeVar
+from uuid import UUID
 
 from django.db import router
 from django.db.models import BooleanField, DurationField, ExpressionWrapper, F, Q, QuerySet, Value
@@ -69,6 +70,10 @@ class JobQuerySet(QuerySet["Job"]):
         """Those of one queue, or of several."""
         return self.filter(queue__in=queues)
 
+    def for_workflow(self, workflow_id: UUID) -> Self:
+        """Those of a workflow."""
+        return self.filter(workflow_id=workflow_id)
+
     def for_concurrency_key(self, *keys: str) -> Self:
         """Those that count together under a limit per key, of one key or of several."""
         return self.filter(concurrency_key__in=keys)
@@ -123,6 +128,10 @@ class LogQuerySet(QuerySet["Log"]):
     def for_queue(self, *queues: str) -> Self:
         """Those of one queue, or of several."""
         return self.filter(queue__in=queues)
+
+    def for_workflow(self, workflow_id: UUID) -> Self:
+        """Those of a workflow."""
+        return self.filter(workflow_id=workflow_id)
 
 
 class ScheduleQuerySet(QuerySet["Schedule"]):

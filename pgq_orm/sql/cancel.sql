@@ -5,8 +5,9 @@ WITH wanted AS (
     SELECT job.id, job.status
     FROM pgq_job AS job
     WHERE job.id = ANY (CAST(:ids AS bigint[]))
-    -- What may run first, and then what waits: whoever ends a job locks it, and after it those that wait for it.
-    ORDER BY job.status = 'waiting', job.id
+        -- first of all, and with those that their end may touch
+        AND (SELECT pgq_hold(CAST(:ids AS bigint[]) || pgq_touched(CAST(:ids AS bigint[]))))
+    ORDER BY job.id
     FOR UPDATE
 ), asked AS (
     UPDATE pgq_job AS job

@@ -1,6 +1,18 @@
 -- Cancels what no worker has picked, of some entrypoints or of all, and logs it. Answers how many.
 -- Locked in one order, as by cancel.sql, so that two of them never wait for each other in a circle.
-WITH wanted AS (
+WITH dependent AS MATERIALIZED (
+    SELECT
+        ARRAY (
+            SELECT id
+            FROM pgq_job
+            WHERE workflow_id IS NOT NULL
+                AND status <> 'picked'
+                AND (
+                    CAST(:entrypoints AS text[]) IS NULL
+                    OR entrypoint = ANY (CAST(:entrypoints AS text[]))
+                )
+        ) AS ids
+), wanted AS (
     SELECT id
     FROM pgq_job
     WHERE status <> 'picked'
@@ -8,7 +20,9 @@ WITH wanted AS (
             CAST(:entrypoints AS text[]) IS NULL
             OR entrypoint = ANY (CAST(:entrypoints AS text[]))
         )
-    ORDER BY status = 'waiting', id
+        -- first of all those of workflows, with what their end may touch
+        AND (SELECT pgq_hold(ids || pgq_touched(ids)) FROM dependent)
+    ORDER BY id
     FOR UPDATE
 ), ended AS (
     DELETE FROM pgq_job AS job

@@ -24,6 +24,10 @@ DROP FUNCTION IF EXISTS pgq_job_ended();
 
 DROP FUNCTION IF EXISTS pgq_release_children(bigint[]);
 
+DROP FUNCTION IF EXISTS pgq_hold(bigint[]);
+
+DROP FUNCTION IF EXISTS pgq_touched(bigint[]);
+
 DROP FUNCTION IF EXISTS pgq_cancel_orphans(bigint[], bigint[]);
 
 DROP FUNCTION IF EXISTS pgq_permit(text[], text[], integer[], integer[], double precision[], double precision[], integer);

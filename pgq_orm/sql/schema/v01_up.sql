@@ -635,6 +635,72 @@ BEGIN
 END
 $$;
 
+-- The jobs that wait, and that the cancelling of some others would release or cancel in turn. Who is about to end jobs
+-- that wait locks these with them, all in one order: to lock them afterwards might be to wait in a circle.
+CREATE FUNCTION pgq_touched(ids bigint[]) RETURNS bigint[]
+    LANGUAGE sql
+    STABLE
+    SET search_path FROM CURRENT
+    SET enable_seqscan = off
+    SET enable_hashjoin = off
+    SET enable_mergejoin = off
+AS $$
+    WITH RECURSIVE fallen (id) AS (
+        SELECT id
+        FROM pgq_job
+        WHERE id = ANY (ids)
+            AND workflow_id IS NOT NULL
+        UNION
+        SELECT child.id
+        FROM fallen
+        CROSS JOIN LATERAL (
+            SELECT job_id AS id
+            FROM pgq_dependency
+            WHERE depends_on = fallen.id
+                AND on_failure = 'cancel'
+                AND (SELECT status FROM pgq_job WHERE id = job_id) = 'waiting'
+            OFFSET 0
+        ) AS child
+    )
+    SELECT COALESCE(array_agg(DISTINCT child.id), '{}')
+    FROM fallen
+    CROSS JOIN LATERAL (
+        SELECT job_id AS id
+        FROM pgq_dependency
+        WHERE depends_on = fallen.id
+        OFFSET 0
+    ) AS child
+$$;
+
+-- Locks jobs: what may run first, and then what waits, as whoever ends a job locks it, and after it those that wait for it.
+-- A job that is released and picked in between may make that a circle all the same; then what was locked here is let go,
+-- and tried again.
+CREATE FUNCTION pgq_hold(ids bigint[]) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path FROM CURRENT
+AS $$
+DECLARE
+    tries integer := 0;
+BEGIN
+    LOOP
+        BEGIN
+            PERFORM FROM pgq_job
+            WHERE id = ANY (ids)
+                -- nobody else knows the rows of this transaction
+                AND xmin <> CAST(pg_current_xact_id() AS xid)
+            ORDER BY status = 'waiting', id
+            FOR UPDATE;
+            RETURN true;
+        EXCEPTION WHEN deadlock_detected THEN
+            tries := tries + 1;
+            IF tries = 5 THEN
+                RAISE;
+            END IF;
+        END;
+    END LOOP;
+END
+$$;
+
 -- Tells the jobs that depend on some which have just ended: they are released, or cancelled with all that depends on them.
 -- A counter on the child's row says how many parents it still waits for, because of two parents that end at the same
 -- time neither transaction sees the other's end: an UPDATE sees the newest count, a look at the edges would not.
@@ -695,11 +761,9 @@ BEGIN
     END IF;
 
     -- All who touch the same children lock them in one order. What follows sees what the last of them has left.
-    PERFORM FROM pgq_job
-    WHERE id = ANY (ARRAY (SELECT job_id FROM pgq_dependency WHERE depends_on = ANY (parents || orphans)))
-        AND status = 'waiting'
-    ORDER BY id
-    FOR UPDATE;
+    PERFORM pgq_hold(
+        ARRAY (SELECT DISTINCT job_id FROM pgq_dependency WHERE depends_on = ANY (parents || orphans))
+    );
 
     IF orphans IS NOT NULL THEN
         SELECT array_agg(job_id), array_agg(cause)
@@ -729,8 +793,8 @@ BEGIN
     UPDATE pgq_job AS job
     SET waits_for = waits_for - child.count,
         status = CASE WHEN waits_for > child.count THEN 'waiting' ELSE 'queued' END,
-        -- not now(), which may be earlier than the child's execute_after: it would be deferred
-        updated = statement_timestamp()
+        -- not earlier than the execute_after of a child that was added while this statement waited: it would be deferred
+        updated = clock_timestamp()
     FROM unnest(released, counts) AS child (id, count)
     WHERE job.id = child.id
         AND job.status = 'waiting';
@@ -779,13 +843,7 @@ BEGIN
     IF children IS NULL THEN
         RETURN NULL;
     END IF;
-    -- In the order in which whoever ends jobs locks them: those that may run, then those that wait. Nobody else knows the
-    -- rows of this transaction.
-    PERFORM FROM pgq_job
-    WHERE id = ANY (children || parents)
-        AND xmin <> CAST(pg_current_xact_id() AS xid)
-    ORDER BY status = 'waiting', id
-    FOR UPDATE;
+    PERFORM pgq_hold(children || parents || pgq_touched(children));
 
     -- Edges make a workflow: its id is what tells, when a job ends, that others may depend on it.
     UPDATE pgq_job AS job
@@ -848,7 +906,7 @@ BEGIN
     UPDATE pgq_job AS job
     SET waits_for = parent.open,
         status = CASE WHEN parent.open > 0 THEN 'waiting' ELSE 'queued' END,
-        updated = statement_timestamp()
+        updated = clock_timestamp()
     FROM unnest(children) AS child (id)
     CROSS JOIN LATERAL (
         SELECT count(*) AS open
