@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import asdict
 from typing import Self
 from uuid import UUID, uuid4
 
@@ -17,8 +18,8 @@ from example_project.ledger.books import AccountName, Posting
 from example_project.ledger.database import database_url
 from example_project.ledger.models import Transfer
 from example_project.ledger.pages import books_page
+from example_project.ledger.tasks import post_entry
 from pgq_orm.errors import DuplicateJobError
-from pgq_orm.sqlalchemy import Queries, SyncQueries
 
 LIMIT = 5_000_00
 """Cents that may be moved without a second signature."""
@@ -65,10 +66,8 @@ def create_app() -> FastAPI:
         """Notes a transfer and enqueues its posting, both or neither: in an `AsyncSession`."""
         posting = Posting(str(request.id), request.debit, request.credit, request.amount, request.memo)
         async with new_async_session.begin() as session:
-            session.add(Transfer(**posting.as_arguments()))
-            await Queries(session).enqueue(
-                "post_entry", arguments=posting.as_arguments(), dedupe_key=posting.dedupe_key
-            )
+            session.add(Transfer(**asdict(posting)))
+            await post_entry.options(dedupe_key=posting.dedupe_key).enqueue(session, posting)
             authorise(request.amount)
         return posting
 
@@ -77,10 +76,8 @@ def create_app() -> FastAPI:
         """Notes a refund and enqueues its posting, both or neither: in a `Session`."""
         posting = Posting(str(request.id), "refunds", "cards", request.amount, request.memo)
         with new_session.begin() as session:
-            session.add(Transfer(**posting.as_arguments()))
-            SyncQueries(session).enqueue(
-                "post_entry", arguments=posting.as_arguments(), dedupe_key=posting.dedupe_key
-            )
+            session.add(Transfer(**asdict(posting)))
+            post_entry.options(dedupe_key=posting.dedupe_key).enqueue(session, posting)
             authorise(request.amount)
         return posting
 

@@ -1,9 +1,8 @@
 """Books: posting transfers and drawing balances, in the session that is given."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from sqlalchemy import func, insert, literal, select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -15,7 +14,7 @@ AccountName: TypeAlias = Literal["bank", "cards", "sales", "refunds", "supplies"
 
 @dataclass(frozen=True, slots=True)
 class Posting:
-    """What a `post_entry` job carries as its arguments, whichever application enqueued it."""
+    """What a `post_entry` job is given, whichever application enqueued it."""
 
     transfer_id: str
     debit: str
@@ -26,13 +25,6 @@ class Posting:
     @property
     def dedupe_key(self) -> str:
         return f"entry-{self.transfer_id}"
-
-    def as_arguments(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_arguments(cls, arguments: Mapping[str, Any]) -> "Posting":
-        return cls(**arguments)
 
 
 async def post(session: AsyncSession, posting: Posting) -> None:

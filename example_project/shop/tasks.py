@@ -5,15 +5,13 @@ from django.db import transaction
 from django.template.loader import render_to_string
 
 from example_project.shop.models import Order, Receipt
-from pgq_orm.models import Job
-from pgq_orm_django import entrypoint
+from pgq_orm_django import task
 
 
-@entrypoint("send_receipt", max_attempts=5)
-def send_receipt(job: Job) -> None:
+@task(max_attempts=5)
+def send_receipt(number: str) -> None:
     """Sends an order's receipt, once: should the job run twice, the second run finds the receipt and does nothing."""
-    arguments = job.arguments
-    order = Order.objects.select_related("product").get(number=arguments["order"])
+    order = Order.objects.select_related("product").get(number=number)
     with transaction.atomic():
         _, is_first = Receipt.objects.get_or_create(order=order)
         if is_first:

@@ -7,6 +7,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from example_project.shop.checkout import CardDeclined, charge
 from example_project.shop.forms import OrderForm
 from example_project.shop.models import Order, Product
+from example_project.shop.tasks import send_receipt
 from pgq_orm_django import enqueue
 
 LATEST = 50
@@ -35,8 +36,9 @@ def place(order: Order, card_number: str) -> None:
     """Saves a paid order with its jobs; raises CardDeclined, and then there is neither order nor job."""
     with transaction.atomic():
         order.save()
-        enqueue("send_receipt", arguments={"order": order.number}, dedupe_key=f"receipt-{order.number}")
-        enqueue("post_entry", arguments=sale(order), dedupe_key=f"entry-{order.number}")
+        send_receipt.options(dedupe_key=f"receipt-{order.number}").enqueue(order.number)
+        # the ledger's: by its name, for its code is not here
+        enqueue("post_entry", arguments={"posting": sale(order)}, dedupe_key=f"entry-{order.number}")
         charge(card_number, order.total)
 
 

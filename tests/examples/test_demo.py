@@ -110,7 +110,7 @@ def test_an_entry_that_disappears_is_noticed(
             has_entries = "SELECT to_regclass('ledger_entry') IS NOT NULL"
             eventually(lambda: database.execute(has_entries).fetchone() == (True,))
             remove_one = "DELETE FROM ledger_entry WHERE id = (SELECT min(id) FROM ledger_entry)"
-            eventually(lambda: database.execute(remove_one).rowcount)
+            eventually(lambda: database.execute(remove_one).rowcount, timeout=40)
         output, _ = demo.communicate(timeout=100)
         assert demo.returncode == 1, output
         assert re.search("^Broken: Entries posted, Books balance", output, re.MULTILINE), output
