@@ -2,26 +2,14 @@
 
 from collections.abc import Callable, Coroutine
 from functools import wraps
-from typing import Any, Generic, ParamSpec, Protocol, TypeVar, overload
+from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from pgq_orm import administration, enqueueing, functions, orchestration, queues
 from pgq_orm.enqueueing import AwaitedEnqueue, CalledEnqueue
-from pgq_orm.steps import Steps
+from pgq_orm.steps import Awaiter, Caller, Steps
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-
-class Caller(Protocol):
-    """Carries steps out at once."""
-
-    def _carry_out(self, steps: Steps[T]) -> T: ...
-
-
-class Awaiter(Protocol):
-    """Carries steps out when awaited."""
-
-    async def _carry_out(self, steps: Steps[T]) -> T: ...
 
 
 class Method(Generic[P, T]):

@@ -1,7 +1,7 @@
 """Steps: what takes one operation after another, written once, and carried out by whoever can run an operation."""
 
 from collections.abc import Awaitable, Callable, Generator
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from pgq_orm import operations, schema
 from pgq_orm.operations import Operation
@@ -10,6 +10,18 @@ T = TypeVar("T")
 
 Steps: TypeAlias = Generator[Operation[Any], Any, T]
 """Yields operations, is sent what each answers, and returns the answer to the whole."""
+
+
+class Caller(Protocol):
+    """Carries steps out at once."""
+
+    def _carry_out(self, steps: Steps[T]) -> T: ...
+
+
+class Awaiter(Protocol):
+    """Carries steps out when awaited."""
+
+    async def _carry_out(self, steps: Steps[T]) -> T: ...
 
 
 def ask(operation: Operation[T]) -> Steps[T]:

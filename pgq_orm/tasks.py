@@ -12,6 +12,7 @@ from typing import (
     ParamSpec,
     Protocol,
     Self,
+    TypeAlias,
     TypedDict,
     TypeVar,
     Unpack,
@@ -27,7 +28,7 @@ from pgq_orm.handlers import Handler, is_async
 from pgq_orm.models import Context, Job, Schedule
 from pgq_orm.operations import DEFAULT_QUEUE, ExecuteAfter, JsonObject, OnConflict
 from pgq_orm.statuses import OnFailure
-from pgq_orm.steps import Steps
+from pgq_orm.steps import Awaiter, Caller, Steps
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -128,24 +129,29 @@ class SyncTransaction(Protocol):
     def commit(self) -> None: ...
 
 
+AsyncTarget: TypeAlias = AsyncTransaction | Awaiter
+"""An async session or connection, or `Queries` on whatever."""
+SyncTarget: TypeAlias = SyncTransaction | Caller
+"""A session or connection, or `SyncQueries` on one."""
+
+
 class Task(TaskFunction[P, R], Generic[P, R, IdT]):
     """A task of SQLAlchemy applications: its calls are enqueued in a session's transaction."""
 
     @overload
     def enqueue(
-        self, session: AsyncTransaction, /, *args: P.args, **kwargs: P.kwargs
+        self, session: AsyncTarget, /, *args: P.args, **kwargs: P.kwargs
     ) -> Coroutine[Any, Any, IdT]: ...
 
     @overload
-    def enqueue(self, session: SyncTransaction, /, *args: P.args, **kwargs: P.kwargs) -> IdT: ...
+    def enqueue(self, session: SyncTarget, /, *args: P.args, **kwargs: P.kwargs) -> IdT: ...
 
-    def enqueue(
-        self, session: AsyncTransaction | SyncTransaction, /, *args: P.args, **kwargs: P.kwargs
-    ) -> object:
+    def enqueue(self, session: AsyncTarget | SyncTarget, /, *args: P.args, **kwargs: P.kwargs) -> object:
         """Adds a job that calls the function with these arguments; answers its id. Awaited on an async session.
 
         Part of the session's transaction, like `Queries.enqueue`, and raises what that raises; InvalidJobError for
         arguments that do not fit, before anything is sent. None where `on_conflict="skip"` has left the job out.
+        In place of a session there may be `Queries` of any kind: `pgq.queries` where no transaction is at hand.
         """
         return _carry_out(session, one_id(self.call(*args, **kwargs)))
 
@@ -172,30 +178,30 @@ class Task(TaskFunction[P, R], Generic[P, R, IdT]):
 
 @overload
 def enqueue_many(
-    session: AsyncTransaction, calls: Iterable[TaskCall], *, on_conflict: Literal["raise", "update"] = "raise"
+    session: AsyncTarget, calls: Iterable[TaskCall], *, on_conflict: Literal["raise", "update"] = "raise"
 ) -> Coroutine[Any, Any, list[int]]: ...
 
 
 @overload
 def enqueue_many(
-    session: AsyncTransaction, calls: Iterable[TaskCall], *, on_conflict: OnConflict
+    session: AsyncTarget, calls: Iterable[TaskCall], *, on_conflict: OnConflict
 ) -> Coroutine[Any, Any, list[int | None]]: ...
 
 
 @overload
 def enqueue_many(
-    session: SyncTransaction, calls: Iterable[TaskCall], *, on_conflict: Literal["raise", "update"] = "raise"
+    session: SyncTarget, calls: Iterable[TaskCall], *, on_conflict: Literal["raise", "update"] = "raise"
 ) -> list[int]: ...
 
 
 @overload
 def enqueue_many(
-    session: SyncTransaction, calls: Iterable[TaskCall], *, on_conflict: OnConflict
+    session: SyncTarget, calls: Iterable[TaskCall], *, on_conflict: OnConflict
 ) -> list[int | None]: ...
 
 
 def enqueue_many(
-    session: AsyncTransaction | SyncTransaction,
+    session: AsyncTarget | SyncTarget,
     calls: Iterable[TaskCall],
     *,
     on_conflict: OnConflict = "raise",
@@ -247,12 +253,13 @@ def _first(steps: Steps[list[int | None]]) -> Steps[int | None]:
 def _carry_out(session: object, steps: Steps[T]) -> object:
     """What the steps come to, or a coroutine of it, as the session asks for."""
     binding = find_binding(session, "queries")
-    if binding is None:
+    queries: Any = session if binding is None else binding.open_queries(session)
+    if not hasattr(queries, "_carry_out"):
         raise SessionError(
             f"tasks are enqueued on a session or connection of SQLAlchemy, not on a {describe(session)}: pass one as "
             "the first argument; in a Django project declare tasks with @pgq_orm_django.task, which need none"
         )
-    carried_out: object = binding.open_queries(session)._carry_out(steps)
+    carried_out: object = queries._carry_out(steps)
     return carried_out
 
 

@@ -11,10 +11,10 @@ from contextlib import (
 )
 from datetime import timedelta
 from functools import partial
-from typing import Any, TypeVar, Unpack
+from typing import Any, TypeVar, Unpack, cast
 
 from asgiref.sync import async_to_sync, sync_to_async
-from django.db import connections, transaction
+from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from psycopg.pq import TransactionStatus
 
@@ -212,16 +212,16 @@ class _Savepoint:
     def __init__(self, connection: BaseDatabaseWrapper) -> None:
         self._connection = connection
         self._callbacks = len(connection.run_on_commit)
-        self._id = transaction.savepoint(connection.alias)
+        self._id = cast(str, connection.savepoint())  # None only outside of a transaction
 
     def end(self) -> None:
         """Keeps what was written, or takes it back, and does what was to be done on commit."""
         if self._is_broken():
             self._connection.needs_rollback = False  # or Django would refuse to roll back
-            transaction.savepoint_rollback(self._id, self._connection.alias)
+            self._connection.savepoint_rollback(self._id)
             del self._connection.run_on_commit[self._callbacks :]
             return
-        transaction.savepoint_commit(self._id, self._connection.alias)
+        self._connection.savepoint_commit(self._id)
         callbacks = self._connection.run_on_commit[self._callbacks :]
         del self._connection.run_on_commit[self._callbacks :]
         for _, callback, *_ in callbacks:

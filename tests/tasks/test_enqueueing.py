@@ -17,8 +17,9 @@ from sqlalchemy.ext.asyncio import (
 )
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
-from pgq_orm import enqueue_many
+from pgq_orm import PgQueuer, enqueue_many
 from pgq_orm.errors import DuplicateJobError, InvalidJobError, SessionError
+from pgq_orm.sqlalchemy import SyncQueries
 from pgq_orm.tasks import CallOptions
 from tests.databases import sqlalchemy_url
 from tests.tasks.shop import count_words, send_receipt
@@ -151,6 +152,16 @@ def test_jobs_of_one_wish_have_one_answer_to_duplicates(engine: Engine) -> None:
 def test_an_option_is_of_one_call() -> None:
     with pytest.raises(InvalidJobError, match="priority is of one call and cannot be a list"):
         send_receipt.options(priority=[1, 2])  # type: ignore[call-overload]
+
+
+async def test_without_a_transaction_at_hand_queries_will_do(dsn: str, queue: Queue) -> None:
+    async_engine = create_async_engine(sqlalchemy_url(dsn))
+    job_id = await send_receipt.enqueue(PgQueuer(async_engine).queries, 7)
+    assert queue.job(job_id).arguments == {"order_id": 7}
+    await async_engine.dispose()
+    with Session(queue.engine) as session, session.begin():
+        ids = enqueue_many(SyncQueries(session), [send_receipt.call(8)])
+    assert queue.job(ids[0]).arguments == {"order_id": 8}
 
 
 def test_what_depends_on_others_is_enqueued_by_itself(engine: Engine) -> None:

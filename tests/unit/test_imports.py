@@ -13,6 +13,8 @@ LIBRARIES = {"alembic", "asyncpg", "django", "psycopg", "sqlalchemy", "typer"}
         ("pgq_orm.models", set()),
         ("pgq_orm.executors", set()),
         ("pgq_orm.worker.runner", set()),
+        ("pgq_orm.testing", set()),
+        ("pgq_orm.pytest_plugin", set()),
         ("pgq_orm.cli", set()),
         ("pgq_orm.sqlalchemy", {"sqlalchemy"}),
         ("pgq_orm_django", {"django", "psycopg"}),
