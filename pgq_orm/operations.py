@@ -645,6 +645,11 @@ def pick_limited(
     return Operation(statement("pick_limited"), params, _limited_pick)
 
 
+def find_ready_queues(queues: Sequence[str]) -> Operation[list[str]]:
+    """Which of these queues have jobs that are ready, in the order given."""
+    return Operation(statement("find_ready_queues"), {"queues": list(queues)}, _names)
+
+
 def promote(batch_size: int, *, announce: bool = False) -> Operation[float | None]:
     """Makes deferred jobs ready whose time has come, and announces them to all workers if asked to.
 
@@ -820,6 +825,10 @@ def _scalar(rows: Sequence[Row]) -> Any:
 
 def _ids(rows: Sequence[Row]) -> set[int]:
     return {row[0] for row in rows}
+
+
+def _names(rows: Sequence[Row]) -> list[str]:
+    return [row[0] for row in rows]
 
 
 def _added(rows: Sequence[Row]) -> list[Added]:

@@ -23,6 +23,8 @@ ECHO_SECONDS = 0.05
 LINGER_SECONDS = 0.001
 """How long to let more slots get free when few are: picking one at a time costs the most."""
 PROMOTE_BATCH = 1000
+FEW_QUEUES = 8
+"""Of more queues than these a worker asks first which ones have jobs, rather than each of them in vain."""
 ANNOUNCE_SECONDS = 1.0
 """How often at the most a worker without room makes jobs ready for the others."""
 
@@ -106,7 +108,7 @@ class Fetcher(Service):
         picked = 0
         is_more = is_throttled = False
         self._looked_into = []
-        for queue in filter(self._is_open, self._next_queues()):
+        for queue in await self._queues_to_look_into():
             room = int(min(self._batch_size, self._slots.free_or_expected(), self._slots.room(queue)))
             if room <= 0:
                 self._is_starved = True
@@ -186,6 +188,12 @@ class Fetcher(Service):
             self._next_due = min(self._next_due, now + max(seconds, 0.0))
         # an earlier one may be enqueued without our hearing of it
         self._promotes_at = now + self._poll_seconds
+
+    async def _queues_to_look_into(self) -> list[str]:
+        queues = list(filter(self._is_open, self._next_queues()))
+        if len(queues) <= FEW_QUEUES:
+            return queues
+        return await self._store.run(operations.find_ready_queues(queues))
 
     def _next_queues(self) -> list[str]:
         """Every queue once; another one comes first each time, so that none starves the others."""

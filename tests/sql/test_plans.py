@@ -124,6 +124,16 @@ def test_a_pick_from_an_empty_queue_reads_next_to_nothing(worker: psycopg.Connec
     assert plan.blocks < 20
 
 
+def test_to_find_the_queues_with_jobs_is_a_probe_into_each(
+    worker: psycopg.Connection, mode: PlanMode
+) -> None:
+    queues = ["default", *(f"queue {number}" for number in range(100))]
+    plan = explain(worker, operations.find_ready_queues(queues), mode)
+    assert plan.indexes == {"pgq_job_ready"}
+    assert not plan.tables_read_whole
+    assert plan.blocks < 6 * len(queues)
+
+
 def test_a_promotion_looks_at_what_is_due_and_not_at_what_waits(
     worker: psycopg.Connection, mode: PlanMode
 ) -> None:

@@ -114,3 +114,16 @@ async def test_a_worker_does_not_look_into_a_queue_that_is_paused(pgq: PgQueuer,
             queue.enqueue("work")
             await aeventually(lambda: is_quiet(queue))
     assert "WITH ready AS (" not in sent, sent
+
+
+async def test_a_thousand_empty_queues_cost_an_idle_worker_few_statements(
+    pgq: PgQueuer, queue: Queue
+) -> None:
+    pgq.entrypoint("work")(lambda job: None)
+    names = [f"tenant {number}" for number in range(1000)]
+    async with idling(pgq, queue, queues=names):
+        with statements() as sent:
+            [job_id] = queue.enqueue("work", queue="tenant 500")
+            await aeventually(lambda: queue.statuses(job_id) == ["successful"])
+            await aeventually(lambda: is_quiet(queue))
+    assert sum(sent.values()) <= 40, sent
