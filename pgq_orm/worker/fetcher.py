@@ -87,7 +87,9 @@ class Fetcher(Service):
         self.wake()
 
     def expect_due(self, delay_seconds: float) -> None:
-        """A job was queued again with a delay: look when it is due."""
+        """A job was queued again, perhaps with a delay: look when it is due."""
+        if delay_seconds <= 0:
+            self._sweep_soon()  # it is ready already, so no promotion will tell of it, and its id may be old
         self._next_due = min(self._next_due, time.monotonic() + delay_seconds)
         self.wake()
 

@@ -9,6 +9,7 @@ import pytest
 from pgq_orm import PgQueuer
 from pgq_orm.models import Job
 from pgq_orm.retries import Backoff
+from pgq_orm.worker import floors
 from pgq_orm.worker.settings import QueueExecutionMode
 from tests.eventually import aeventually
 from tests.worker.queues import Queue
@@ -95,3 +96,28 @@ async def test_a_retry_is_taken_over_when_the_worker_that_waited_for_it_ends(
             pgq.shutdown.set()
             await work
             await aeventually(lambda: queue.statuses(job_id) == ["successful"], timeout=5)
+
+
+async def test_a_retry_without_a_delay_does_not_wait_for_the_next_sweep(
+    pgq: PgQueuer, queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A busy machine makes looks slow, and so sweeps rare; meanwhile the job's id lies below the floor."""
+    monkeypatch.setattr(floors, "CHEAP_SECONDS", 0.0)
+    monkeypatch.setattr(floors, "SWEEP_SHARE", 1e-6)
+    may_fail = asyncio.Event()
+
+    @pgq.entrypoint("flaky", max_attempts=2, backoff=Backoff(timedelta(0), timedelta(0)))
+    async def flaky(job: Job) -> None:
+        if job.attempts == 0:
+            await may_fail.wait()
+            raise ValueError("not yet")
+
+    pgq.entrypoint("plain")(lambda job: None)
+    [job_id] = queue.enqueue("flaky")
+    async with running(pgq):
+        for _ in range(4):  # looks, some time apart, for the floor to rise
+            [other] = queue.enqueue("plain")
+            await aeventually(lambda: queue.log(other))  # noqa: B023
+            await asyncio.sleep(floors.SETTLE_SECONDS)
+        may_fail.set()
+        await aeventually(lambda: queue.statuses(job_id) == ["exception", "successful"], timeout=3)
