@@ -10,7 +10,7 @@ import dataclasses
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from rich.console import Console
 
 from benchmarks import machine
 from benchmarks.bench import Bench
-from benchmarks.environments import interpreter
+from benchmarks.environments import EnvironmentFailed, interpreter
 from benchmarks.figures import Figures
 from benchmarks.lineup import BY_KEY, LINEUP, Contestant
 from benchmarks.measurements import MEASUREMENTS, NAMES, Measurement
@@ -51,8 +51,11 @@ def main() -> None:
         sizes = dataclasses.replace(sizes, rounds=arguments.rounds)
     wanted = set(arguments.contestants) - set(arguments.without)
     contestants = [contestant for contestant in LINEUP if contestant.key in wanted]
-    for contestant in contestants:
-        interpreter(contestant)
+    try:
+        for contestant in contestants:
+            interpreter(contestant)
+    except EnvironmentFailed as failure:
+        sys.exit(str(failure))
     measurements = [measurement for measurement in MEASUREMENTS if measurement.name in arguments.only]
     measure(contestants, measurements, sizes, arguments.results)
 
@@ -73,6 +76,8 @@ def measure(
                 for measurement in measurements:
                     if number < measurement.most_rounds:
                         _go_round(bench, measurement, contestants, number, console)
+        except KeyboardInterrupt:
+            console.print("Interrupted: this is what there is so far.")
         finally:
             bench.close()
         about["postgresql"] = server.settings()
@@ -127,7 +132,7 @@ def _go_round(
             bench.figures.mark(contestant.key, measurement.name, f"failed: {failure}")
 
 
-def _names_among(known: Sequence[str] | dict[str, Contestant]):  # type: ignore[no-untyped-def]
+def _names_among(known: Collection[str]) -> Callable[[str], tuple[str, ...]]:
     def names(text: str) -> tuple[str, ...]:
         given = tuple(text.split(","))
         if unknown := [name for name in given if name not in known]:

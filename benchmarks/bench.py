@@ -88,8 +88,8 @@ class Bench:
             self.server.drop(name)
 
     @contextmanager
-    def stocked_stage(self, contestant: Contestant, jobs: int) -> Iterator[tuple[Stage, bool]]:
-        """A contestant on a database that keeps its backlog from round to round; and whether it was just made."""
+    def stocked_stage(self, contestant: Contestant, jobs: int) -> Iterator[Stage]:
+        """A contestant on a database with a backlog, which is kept from round to round."""
         name = f"bench_{contestant.key}_stock"
         is_new = name not in self._stocked
         if is_new:
@@ -97,7 +97,7 @@ class Bench:
         with self._on(contestant, self._stocked[name]) as stage:
             if is_new:
                 stage.fill(jobs)
-            yield stage, is_new
+            yield stage
 
     def close(self) -> None:
         """Drops the databases that were kept."""

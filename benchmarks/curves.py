@@ -76,13 +76,13 @@ def beside_queues(bench: Bench, size: int) -> Costs:
 
 def with_payload(bench: Bench, size: int) -> Costs:
     """Jobs with a payload of random bytes, which PostgreSQL cannot compress."""
-    jobs = max(100, min(5_000, 50_000_000 // max(size, 1)))
+    jobs = max(300, min(JOBS, 50_000_000 // size))
     with bench.stage(SUBJECT) as stage, stage.connection.cursor() as cursor:
         cursor.executemany(
             "INSERT INTO pgq_job (entrypoint, payload) VALUES ('noop', %b)",
             ((b"%08d" % number + os.urandom(max(0, size - 8)),) for number in range(jobs)),
         )
-        return _costs(drain(bench, stage, "payload", jobs, **SMALL_BATCHES))
+        return _costs(drain(bench, stage, "payload", jobs, batch_size=10, slots=20))
 
 
 def with_workers(bench: Bench, size: int) -> Costs:

@@ -6,7 +6,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -95,7 +95,7 @@ class Process:
 
 
 @contextmanager
-def started(contestant: Contestant, dsn: str, options: Mapping[str, str] | None = None) -> Iterator[Process]:
+def started(contestant: Contestant, dsn: str) -> Iterator[Process]:
     """A contestant on a database, ready to be given orders; gone after the block."""
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as errors:
         child = subprocess.Popen(
@@ -104,7 +104,7 @@ def started(contestant: Contestant, dsn: str, options: Mapping[str, str] | None 
                 "-m",
                 f"benchmarks.contestants.{contestant.module}",
                 dsn,
-                json.dumps({**contestant.options, **(options or {})}),
+                json.dumps(contestant.options),
             ],
             cwd=ROOT,
             stdin=subprocess.PIPE,

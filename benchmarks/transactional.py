@@ -9,16 +9,14 @@ interleaved, and every job and every row is counted.
 
 import argparse
 import asyncio
-import os
 import statistics
 import time
-from contextlib import nullcontext
 from itertools import product
 
 import psycopg
 
+from benchmarks.server import running_server
 from pgq_orm import schema
-from pgq_orm.embedded import EmbeddedServer
 from pgq_orm.models import Job
 from pgq_orm.worker.settings import QueueExecutionMode
 from tests.databases import fresh_database
@@ -34,13 +32,13 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2_000)
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
-    given = os.environ.get("PGQ_DSN")
     rates: dict[tuple[str, str, bool], list[float]] = {}
-    with nullcontext(None) if given else EmbeddedServer(durable=True) as server:
+    with running_server() as server:
         for _ in range(arguments.rounds):
-            for case in product(DESKS, WORKS, (False, True)):
-                with fresh_database(given or server.dsn) as dsn:
-                    rates.setdefault(case, []).append(asyncio.run(drain(dsn, *case, arguments.jobs)))
+            for name, work, is_on in product(DESKS, WORKS, (False, True)):
+                with fresh_database(server.dsn) as dsn:
+                    rate = asyncio.run(drain(dsn, name, work, is_on, arguments.jobs))
+                rates.setdefault((name, work, is_on), []).append(rate)
     print(
         f"{arguments.jobs} jobs, {SLOTS} at a time, one worker; jobs per second, median of {arguments.rounds}"
     )

@@ -54,7 +54,7 @@ def measure_with_deferred(bench: Bench, contestant: Contestant) -> Mapping[str, 
 def measure_with_backlog(bench: Bench, contestant: Contestant) -> Mapping[str, float | None]:
     """The first jobs of a backlog many times as large, which is left for the next round."""
     jobs = contestant.jobs(bench.sizes.backlog)
-    with bench.stocked_stage(contestant, jobs) as (stage, _):
+    with bench.stocked_stage(contestant, jobs) as stage:
         drained = drain(bench, stage, "backlog", jobs, goal=contestant.jobs(bench.sizes.drain))
     return {"backlog_started_per_second": drained.started_per_second}
 

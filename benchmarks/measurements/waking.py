@@ -40,13 +40,13 @@ def measure(bench: Bench, contestant: Contestant) -> Mapping[str, float | None]:
             if not is_on:
                 stage.connection.execute("ALTER TABLE pgq_job DISABLE TRIGGER USER")
             with _somebody_listens(stage.process.dsn):
-                figures[f"wakeups_{'on' if is_on else 'off'}_per_second"] = _enqueue_concurrently(
-                    stage.process.dsn, bench.sizes.waking_seconds
-                )
+                committed = _enqueue_concurrently(stage.process.dsn, bench.sizes.waking_seconds)
+            bench.check(contestant, "waking", {"jobs committed": (stage.left(), committed)})
+            figures[f"wakeups_{'on' if is_on else 'off'}_per_second"] = committed / bench.sizes.waking_seconds
     return figures
 
 
-def _enqueue_concurrently(dsn: str, seconds: float) -> float:
+def _enqueue_concurrently(dsn: str, seconds: float) -> int:
     def enqueue(_: int) -> int:
         with psycopg.connect(dsn, autocommit=True) as connection:
             row = connection.execute("CALL enqueue_for(%s, 0)", [seconds]).fetchone()
@@ -54,7 +54,7 @@ def _enqueue_concurrently(dsn: str, seconds: float) -> float:
             return int(row[0])
 
     with ThreadPoolExecutor(ENQUEUERS) as threads:
-        return sum(threads.map(enqueue, range(ENQUEUERS))) / seconds
+        return sum(threads.map(enqueue, range(ENQUEUERS)))
 
 
 @contextmanager
