@@ -129,9 +129,9 @@ def worker_memory(bench: Bench, jobs: int) -> list[tuple[float, float]]:
 
 
 def enqueuer_memory(bench: Bench, jobs: int) -> Mapping[str, float]:
-    """The peak of a process that enqueues jobs in one transaction: as one list, and from a generator in chunks."""
+    """The peak of a process that enqueues jobs in one transaction: as one list, and from a generator."""
     peaks = {}
-    for how in ("in_bulk", "in_chunks"):
+    for how in ("in_bulk", "each"):
         with bench.stage(SUBJECT) as stage:
             peaks[how] = stage.process.ask("enqueue", jobs=jobs, how=how)["peak_bytes"] / 1e6
             bench.check(SUBJECT, "enqueuer's memory", {f"enqueued {how}": (stage.left(), jobs)})

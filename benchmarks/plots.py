@@ -20,6 +20,12 @@ PICTURES = {
         "enqueued_singly_per_second": "one job a commit, jobs/s",
         "enqueued_in_bulk_per_second": "bulk, jobs/s",
     },
+    "enqueue-cpu": {
+        "enqueued_singly_client_us": "one a commit, client µs",
+        "enqueued_singly_server_us": "server µs",
+        "enqueued_in_bulk_client_us": "bulk, client µs",
+        "enqueued_in_bulk_server_us": "server µs",
+    },
     "drain": {"drained_per_second": "one worker, no-op jobs, jobs/s"},
     "latency": {"latency_p50_ms": "idle worker, median, ms", "latency_p99_ms": "99th percentile, ms"},
     "wal": {

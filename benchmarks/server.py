@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext, suppress
 from typing import Any, LiteralString
 from urllib.parse import urlsplit
 
@@ -73,15 +73,17 @@ class Server:
         """CPU time of all the server's processes, those that have ended included; None if it runs elsewhere."""
         if self._processes is None:
             return None
-        own = self._processes.cpu_times()
-        seconds = own.user + own.system + own.children_user + own.children_system
-        for process in self._processes.children(recursive=True):
-            try:
-                times = process.cpu_times()
-            except psutil.NoSuchProcess:
-                continue
-            seconds += times.user + times.system
-        return float(seconds)
+        while True:
+            before = self._processes.cpu_times()
+            seconds = before.user + before.system + before.children_user + before.children_system
+            for process in self._processes.children(recursive=True):
+                with suppress(psutil.NoSuchProcess):
+                    times = process.cpu_times()
+                    seconds += times.user + times.system
+            after = self._processes.cpu_times()
+            # a session that ended meanwhile would be counted twice, or not at all
+            if (after.children_user, after.children_system) == (before.children_user, before.children_system):
+                return float(seconds)
 
     def settings(self) -> dict[str, str]:
         """What it is, and how it is set."""

@@ -193,8 +193,8 @@ def _obey(
                     contestant.enqueue_singly(list(numbers), watch)
                 case "in_bulk":
                     contestant.enqueue_in_bulk(list(numbers), watch)
-                case "in_chunks":
-                    contestant.enqueue_in_chunks(numbers)  # type: ignore[attr-defined]
+                case "each":
+                    contestant.enqueue_each(numbers)  # type: ignore[attr-defined]
             return {"seconds": watch.seconds, "cpu_seconds": watch.cpu_seconds, "peak_bytes": _peak_bytes()}
         case {"order": "work", "jobs": jobs, "goal": goal, "tells_each": tells_each, "options": options}:
             tally = Tally(jobs, goal, tell, tells_each=tells_each)

@@ -1,7 +1,6 @@
 """Ours through SQLAlchemy: an AsyncSession with psycopg or asyncpg, or a Session with psycopg."""
 
 from collections.abc import Iterator, Mapping
-from itertools import islice
 from typing import Any
 
 from sqlalchemy import create_engine
@@ -13,8 +12,6 @@ from benchmarks.contestants.ours import PgqOrm, work
 from pgq_orm import PgQueuer
 from pgq_orm.sqlalchemy import Queries, SyncQueries
 from tests.databases import Driver, sqlalchemy_url
-
-CHUNK = 1000
 
 
 class InLoop(PgqOrm):
@@ -46,13 +43,14 @@ class InLoop(PgqOrm):
 
         self._loop.run(enqueue())
 
-    def enqueue_in_chunks(self, payloads: Iterator[bytes]) -> None:
+    def enqueue_each(self, payloads: Iterator[bytes]) -> None:
         """All in one transaction, without ever holding all of them."""
 
         async def enqueue() -> None:
             async with AsyncSession(self._engine) as session:
-                while chunk := list(islice(payloads, CHUNK)):
-                    await Queries(session).enqueue("noop", chunk)
+                await Queries(session).enqueue_each(
+                    {"entrypoint": "noop", "payload": payload} for payload in payloads
+                )
                 await session.commit()
 
         self._loop.run(enqueue())

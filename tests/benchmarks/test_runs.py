@@ -55,5 +55,5 @@ def test_a_curve_has_points_and_every_job_is_counted(
 
 def test_memory_is_watched_while_jobs_are_run_and_enqueued(bench: Bench) -> None:
     assert all(megabytes > 0 for _, megabytes in worker_memory(bench, 1_000))
-    assert enqueuer_memory(bench, 1_000).keys() == {"in_bulk", "in_chunks"}
+    assert enqueuer_memory(bench, 1_000).keys() == {"in_bulk", "each"}
     assert bench.figures.marks == []
