@@ -716,8 +716,7 @@ DECLARE
     failed bigint[];
     orphans bigint[];
     causes bigint[];
-    released bigint[];
-    counts integer[];
+    met record;
 BEGIN
     IF NOT EXISTS (SELECT FROM pgq_dependency WHERE depends_on = ANY (parents)) THEN
         RETURN;
@@ -779,25 +778,29 @@ BEGIN
         PERFORM pgq_cancel_orphans(orphans, causes);
     END IF;
 
-    SELECT array_agg(job_id), array_agg(count)
-    INTO released, counts
-    FROM (
-        SELECT job_id, count(*) AS count
+    FOR met IN
+        SELECT count, array_agg(job_id) AS children
         FROM (
-            SELECT job_id FROM pgq_dependency WHERE depends_on = ANY (succeeded)
-            UNION ALL
-            SELECT job_id FROM pgq_dependency WHERE depends_on = ANY (failed) AND on_failure = 'ignore'
-        ) AS met
-        GROUP BY job_id
-    ) AS child;
-    UPDATE pgq_job AS job
-    SET waits_for = waits_for - child.count,
-        status = CASE WHEN waits_for > child.count THEN 'waiting' ELSE 'queued' END,
-        -- not earlier than the execute_after of a child that was added while this statement waited: it would be deferred
-        updated = clock_timestamp()
-    FROM unnest(released, counts) AS child (id, count)
-    WHERE job.id = child.id
-        AND job.status = 'waiting';
+            SELECT job_id, count(*) AS count
+            FROM (
+                SELECT job_id FROM pgq_dependency WHERE depends_on = ANY (succeeded)
+                UNION ALL
+                SELECT job_id FROM pgq_dependency WHERE depends_on = ANY (failed) AND on_failure = 'ignore'
+            ) AS edge
+            GROUP BY job_id
+        ) AS child
+        GROUP BY count
+    LOOP
+        -- Not joined with the counts: of two lists the planner may look through one for each element of the other.
+        UPDATE pgq_job
+        SET waits_for = waits_for - met.count,
+            status = CASE WHEN waits_for > met.count THEN 'waiting' ELSE 'queued' END,
+            -- not earlier than the execute_after of a child that was added while this statement waited: it would be
+            -- deferred
+            updated = clock_timestamp()
+        WHERE id = ANY (met.children)
+            AND status = 'waiting';
+    END LOOP;
 END
 $$;
 
