@@ -64,7 +64,7 @@ class NewJob(TypedDict, total=False):
     concurrency_key: str | None
 
 
-_UNSAID: Mapping[str, Any] = {"priority": 0, "queue": DEFAULT_QUEUE}
+UNSAID: Mapping[str, Any] = {"priority": 0, "queue": DEFAULT_QUEUE}
 """What holds for a job that says nothing; None for everything else."""
 
 
@@ -82,7 +82,7 @@ def _each(jobs: Iterator[NewJob], on_conflict: OnConflict) -> Steps[int]:
     count = 0
     while batch := list(islice(jobs, operations.ENQUEUE_BATCH)):
         said = {"entrypoint"}.union(*map(_fields, batch))
-        columns: Any = {name: [job.get(name, _UNSAID.get(name)) for job in batch] for name in said}
+        columns: Any = {name: [job.get(name, UNSAID.get(name)) for job in batch] for name in said}
         job_ids = yield from enqueue(**columns, on_conflict=on_conflict)
         count += sum(job_id is not None for job_id in job_ids)
     return count

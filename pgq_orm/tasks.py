@@ -23,10 +23,11 @@ from typing import (
 from pgq_orm import enqueueing
 from pgq_orm.arguments import Parameters
 from pgq_orm.bindings import describe, find_binding
+from pgq_orm.enqueueing import UNSAID, NewJob
 from pgq_orm.errors import InvalidJobError, RegistrationError, SessionError
 from pgq_orm.handlers import Handler, is_async
 from pgq_orm.models import Context, Job, Schedule
-from pgq_orm.operations import DEFAULT_QUEUE, ExecuteAfter, JsonObject, OnConflict
+from pgq_orm.operations import ExecuteAfter, JsonObject, OnConflict
 from pgq_orm.statuses import OnFailure
 from pgq_orm.steps import Awaiter, Caller, Steps
 
@@ -52,13 +53,11 @@ class CallOptions(TypedDict, total=False):
 
 _OF_ONE_CALL = ("depends_on", "on_failure")
 """What the jobs of one statement have in common, so that it is of no use among many calls."""
-_UNSAID: Mapping[str, Any] = {"priority": 0, "queue": DEFAULT_QUEUE}
-"""What holds for a call that says nothing; None for all other options."""
 
 
 def said(options: CallOptions) -> CallOptions:
     """The options that are not as they would be anyway."""
-    meant: Any = {name: value for name, value in options.items() if value != _UNSAID.get(name)}
+    meant: Any = {name: value for name, value in options.items() if value != UNSAID.get(name)}
     return cast(CallOptions, meant)
 
 
@@ -71,6 +70,11 @@ class TaskCall:
     """As JSON."""
     options: CallOptions
     on_conflict: OnConflict = "raise"
+
+    def as_job(self) -> NewJob:
+        """The call as `enqueue_each` takes it, which adds a million of them without holding them."""
+        job: Any = {"entrypoint": self.entrypoint, "arguments": self.arguments, **self.options}
+        return cast(NewJob, job)
 
 
 class TaskFunction(Generic[P, R]):
@@ -236,7 +240,7 @@ def all_ids(calls: Iterable[TaskCall], on_conflict: OnConflict) -> Steps[list[in
             f"{', '.join(sorted(said_alone))} cannot be said of one among many calls: enqueue it by itself, or put the "
             "calls together as a Workflow"
         )
-    columns: Any = {name: [call.options.get(name, _UNSAID.get(name)) for call in wanted] for name in names}
+    columns: Any = {name: [call.options.get(name, UNSAID.get(name)) for call in wanted] for name in names}
     return enqueueing.enqueue(
         [call.entrypoint for call in wanted],
         arguments=[call.arguments for call in wanted],

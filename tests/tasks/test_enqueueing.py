@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
 from pgq_orm import PgQueuer, enqueue_many
 from pgq_orm.errors import DuplicateJobError, InvalidJobError, SessionError
-from pgq_orm.sqlalchemy import SyncQueries
+from pgq_orm.sqlalchemy import Queries, SyncQueries
 from pgq_orm.tasks import CallOptions
 from tests.databases import sqlalchemy_url
 from tests.tasks.shop import count_words, send_receipt
@@ -136,6 +136,15 @@ async def test_a_duplicate_is_raised_or_skipped(session: Any, queue: Queue) -> N
     assert skipped[0] is None
     await answered(session.commit())
     assert queue.job(first).arguments == {"order_id": 8}
+
+
+async def test_calls_that_come_one_by_one_are_not_held(session: Any, queue: Queue) -> None:
+    is_async = isinstance(session, AsyncSession | AsyncConnection | async_scoped_session)
+    queries: Any = Queries(session) if is_async else SyncQueries(session)
+    calls = (send_receipt.options(priority=number % 2).call(number) for number in range(1, 2500))
+    assert await answered(queries.enqueue_each(call.as_job() for call in calls)) == 2499
+    await answered(session.commit())
+    assert queue.scalars("SELECT count(*) FROM pgq_job WHERE priority = 1") == [1250]
 
 
 def test_no_calls_are_no_jobs(engine: Engine) -> None:
