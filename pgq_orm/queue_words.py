@@ -33,7 +33,7 @@ def describe(state: QueueState) -> str:
     """A queue in one line."""
     said = [f"{state.concurrency} at a time in each worker" if state.concurrency else ""]
     if state.rate_limit:
-        said.append(f"{state.rate_limit} in {state.rate_limit_window}")
+        said.append(f"{state.rate_limit} start in {state.rate_limit_window.total_seconds():g} s")
     if state.paused:
         until = f" until {state.resume_at:%Y-%m-%d %H:%M:%S %Z}" if state.resume_at else ""
         said.append(f"paused{until}")

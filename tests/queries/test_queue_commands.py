@@ -41,9 +41,9 @@ def test_a_pause_may_have_an_end(pgq, workshop: Workshop) -> None:
 def test_limits_are_changed_one_by_one(pgq) -> None:
     assert pgq("limit", "mail", "--concurrency", "4").output == "mail: 4 at a time in each worker\n"
     assert pgq("limit", "mail", "--rate", "100", "--window", "60").output == (
-        "mail: 4 at a time in each worker, 100 in 0:01:00\n"
+        "mail: 4 at a time in each worker, 100 start in 60 s\n"
     )
-    assert pgq("limit", "mail", "--concurrency", "0").output == "mail: 100 in 0:01:00\n"
+    assert pgq("limit", "mail", "--concurrency", "0").output == "mail: 100 start in 60 s\n"
     assert pgq("limit", "mail", "--rate", "0").output == "mail: no limits\n"
 
 
