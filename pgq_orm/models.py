@@ -162,3 +162,7 @@ class Context:
         A handler, async or not, is given the same by a parameter that is annotated with `Parents`.
         """
         return await self.find_parents(self.job)
+
+
+ScheduleContext = Context
+"""PgQueuer's word for the context of a schedule's tick: a job like any other, whose `schedule` is set."""

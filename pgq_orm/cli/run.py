@@ -95,6 +95,9 @@ def run(
     heartbeat_timeout: Annotated[
         float, typer.Option(min=1, metavar="SECONDS", help=HELP["heartbeat-timeout"])
     ] = DEFAULTS.heartbeat_timeout.total_seconds(),
+    shutdown_on_listener_failure: Annotated[
+        bool, typer.Option("--shutdown-on-listener-failure", help=HELP["shutdown-on-listener-failure"])
+    ] = False,
     mode: Annotated[
         QueueExecutionMode, typer.Option(metavar="MODE", help="continuous, or drain: the same as --drain.")
     ] = DEFAULTS.mode,
@@ -123,6 +126,7 @@ def run(
             "batch_size": batch_size,
             "dequeue_timeout": timedelta(seconds=dequeue_timeout),
             "heartbeat_timeout": timedelta(seconds=heartbeat_timeout),
+            "shutdown_on_listener_failure": shutdown_on_listener_failure,
             "mode": mode,
             "max_jobs": max_jobs,
             "max_time": max_time,

@@ -12,6 +12,7 @@ HELP = {
     "batch-size": "Jobs picked by one statement, at the most.",
     "dequeue-timeout": "Seconds that an idle worker relies on being woken.",
     "heartbeat-timeout": "Seconds without heartbeat after which a worker is declared dead.",
+    "shutdown-on-listener-failure": "End with an error when wake-ups cannot be heard, instead of polling.",
     "drain": "End when no job is ready any more; deferred ones are left.",
     "max-jobs": "End politely after so many attempts, never one more. With --processes, the process is replaced.",
     "max-time": "End politely after so long. With --processes, the process is replaced.",

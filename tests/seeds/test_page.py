@@ -1,6 +1,7 @@
 """docs/from-pgqueuer.md: its examples run, and its statement moves what waits."""
 
 import re
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -65,3 +66,19 @@ def test_the_statement_moves_what_waits_and_leaves_what_runs(dsn: str) -> None:
 def test_every_page_that_it_names_exists() -> None:
     for page in re.findall(r"\]\(([\w-]+\.md)", TEXT):
         assert (Path(__file__).parents[2] / "docs" / page).exists(), page
+
+
+IMPORTS = [
+    (name, module)
+    for names, module in re.findall(r"^\| `pgqueuer\.\w+`: (.*?) \| `(pgq_orm[\w.]+)`", TEXT, re.MULTILINE)
+    for name in re.findall(r"`(\w+)`", names)
+]
+
+
+@pytest.mark.parametrize(("name", "module"), IMPORTS)
+def test_every_name_is_where_the_page_says(name: str, module: str) -> None:
+    assert hasattr(import_module(module), name)
+
+
+def test_the_page_says_where_names_are() -> None:
+    assert len(IMPORTS) > 10

@@ -12,14 +12,14 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from pgq_orm import PgQueuer, QueueManager, SchedulerManager
 from pgq_orm.errors import DuplicateJobError, JobNotRunningError, SessionError
-from pgq_orm.models import Context, Job, Schedule
+from pgq_orm.models import Context, Job, Schedule, ScheduleContext
 from pgq_orm.sqlalchemy import Queries, SyncQueries
 from pgq_orm.worker.settings import QueueExecutionMode
 from tests.databases import Driver, sqlalchemy_url
 from tests.eventually import aeventually
 from tests.worker.conftest import dispose, make_engine
 from tests.worker.queues import Queue
-from tests.worker.workers import running
+from tests.worker.workers import running, seconds
 
 drain = QueueExecutionMode.drain
 
@@ -278,7 +278,7 @@ async def test_a_thread_whose_lease_is_lost_sees_its_own_cancellation_and_not_th
             contexts.append(pgq.qm.get_context(job.id))
 
     [job_id] = queue.enqueue("stubborn")
-    async with running(pgq):
+    async with running(pgq, dequeue_timeout=seconds(0.2)):
         await aeventually(lambda: len(contexts) == 1)
         queue.execute("UPDATE pgq_job SET lease = lease + 1, status = 'queued', worker_id = NULL")
         await aeventually(lambda: len(contexts) == 2)
@@ -311,3 +311,17 @@ async def test_they_answer_as_any_queries_do(each_pgq: PgQueuer) -> None:
     assert await each_pgq.queries.job_status([job_id]) == [(job_id, "queued")]
     [size] = await each_pgq.queries.queue_size()
     assert size.count == 1
+
+
+async def test_the_context_of_a_tick_may_be_called_as_pgqueuer_calls_it(pgq: PgQueuer, queue: Queue) -> None:
+    given: list[Any] = []
+
+    @pgq.schedule("sweep", "@hourly")
+    async def sweep(schedule: Schedule, context: ScheduleContext) -> None:
+        given.append(context.schedule is schedule)
+
+    async with running(pgq):
+        await aeventually(lambda: queue.scalars("SELECT 1 FROM pgq_schedule"))
+        await pgq.queries.run_schedule_now("sweep")
+        await aeventually(lambda: given)
+    assert given == [True]

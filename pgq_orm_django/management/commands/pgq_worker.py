@@ -61,6 +61,7 @@ class Command(BaseCommand):
         add("probe-port", type=_checked(int, at_least=0, at_most=65535), metavar="PORT")
         add("probe-host", default=PROBE_HOST, metavar="ADDRESS")
         add("reload", action="store_true")
+        add("shutdown-on-listener-failure", action="store_true")
         add("loop", type=LoopKind, choices=tuple(LoopKind), default=LoopKind.auto)
         for name, default in (
             ("dequeue-timeout", DEFAULTS.dequeue_timeout),
@@ -93,6 +94,7 @@ class Command(BaseCommand):
                 "batch_size": options["batch_size"],
                 "dequeue_timeout": timedelta(seconds=options["dequeue_timeout"]),
                 "heartbeat_timeout": timedelta(seconds=options["heartbeat_timeout"]),
+                "shutdown_on_listener_failure": options["shutdown_on_listener_failure"],
                 "mode": QueueExecutionMode.drain if options["drain"] else QueueExecutionMode.continuous,
                 "max_jobs": options["max_jobs"],
                 "max_time": options["max_time"],
