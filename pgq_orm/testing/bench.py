@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import socket
+import sys
 import time
 from collections.abc import MutableMapping
 from concurrent.futures import Executor
@@ -136,10 +137,10 @@ class Bench:
                 attempts.append(await self._attempt(job))
                 if self._wish.raises and (failure := _failure(attempts[-1])):
                     return Drained(attempts, failure)
+            return Drained(attempts)
         finally:
             await self._crew.close()
-            await self._table.run(operations.unregister_worker(self._worker_id))
-        return Drained(attempts)
+            await self._sign_off()
 
     async def _register(self) -> None:
         await self._table.run(
@@ -152,6 +153,14 @@ class Bench:
                 entrypoints=self._entrypoints,
             )
         )
+
+    async def _sign_off(self) -> None:
+        is_failing = sys.exc_info()[0] is not None
+        try:
+            await self._table.run(operations.unregister_worker(self._worker_id))
+        except Exception:
+            if not is_failing:  # otherwise the connection is gone, and what is under way says why
+                raise
 
     async def _next_job(self) -> Job | None:
         queues = await self._queues()
@@ -182,7 +191,10 @@ class Bench:
         error = None if self._witness is None else self._witness.error
         if isinstance(ended, Settled):
             return await self._read_attempt(job, error)
-        written = await self._table.run(self._writing(ended))
+        try:
+            written = await self._table.run(self._writing(ended))
+        except Exception as unwritten:
+            raise unwritten from error  # a handler that has broken the connection, for one
         assert job.id in written, (
             f"job {job.id} was taken from under the test: does a worker run on its database?"
         )

@@ -131,6 +131,11 @@ def limited(job: Job) -> None:
     pass
 
 
+@shop.entrypoint("cut_the_connection")
+async def cut_the_connection(job: Job, session: AsyncSession) -> None:
+    await session.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+
+
 @shop.entrypoint("delete_orders")
 async def delete_orders(job: Job, session: AsyncSession) -> None:
     await session.execute(delete(Order))

@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
@@ -306,3 +306,13 @@ def test_handlers_that_cannot_work_are_refused(session: Session) -> None:
 
     with pytest.raises(RegistrationError, match="nothing fills"):
         drain(session, registry)
+
+
+@pytest.mark.filterwarnings("ignore")  # of what is left of the connection
+def test_a_handler_that_cuts_the_connection_is_the_cause(engine: Engine) -> None:
+    with Session(engine) as session:
+        SyncQueries(session).enqueue("cut_the_connection")
+        with pytest.raises(SQLAlchemyError) as failed:
+            drain(session, shop)
+        assert "terminating connection due to administrator command" in str(failed.value.__cause__)
+        session.rollback()
