@@ -12,7 +12,7 @@ from uuid import UUID
 
 from pgq_orm.errors import DuplicateJobError, InvalidJobError
 from pgq_orm.limits import Limit
-from pgq_orm.models import Job, Unreadable
+from pgq_orm.models import Job, Unreadable, job_of
 from pgq_orm.sql import Statement, statement
 from pgq_orm.statuses import JobStatus, OnFailure
 
@@ -885,7 +885,7 @@ def _picked_job(values: list[Any]) -> Job:
     values[_STATUS] = JobStatus.PICKED
     values[_ARGUMENTS] = _json(values[_ARGUMENTS]) or {}
     values[_HEADERS] = _json(values[_HEADERS])
-    return Job(*values)
+    return job_of(values)
 
 
 def _json(text: str | None) -> Any:
