@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Iterable, MutableMapping
 from datetime import timedelta
+from difflib import get_close_matches
 from typing import Any
 
 from pgq_orm import contexts
@@ -103,6 +104,7 @@ class Application:
         )
         registry = self._served()
         _tell_of_impatience(registry, heartbeat_timeout)
+        _tell_of_strangers(registry, settings.queues)
         self.started.clear()
         store = self.store.sibling()  # so that an application may be run again, in another loop too
         runner = Runner(
@@ -204,6 +206,20 @@ class PgQueuer(Application):
         """The half without schedules, which shares everything with this one."""
         self.sm = SchedulerManager(self)
         """The half with nothing but schedules."""
+
+
+def _tell_of_strangers(registry: Registry, queues: Iterable[str]) -> None:
+    """Warns of each queue that is not declared, by an application that declares some: perhaps a slip of the pen."""
+    declared = registry.queues_to_serve()
+    for queue in queues:
+        if registry.queues and queue not in declared:
+            close = get_close_matches(queue, declared, n=1)
+            logger.warning(
+                "Queue %r is not declared by the application%s (declared: %s)",
+                queue,
+                f"; did you mean {close[0]!r}?" if close else "",
+                ", ".join(map(repr, declared)),
+            )
 
 
 def _tell_of_impatience(registry: Registry, heartbeat_timeout: timedelta) -> None:

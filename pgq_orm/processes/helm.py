@@ -117,7 +117,9 @@ class Helm:
 
     def _finish(self, pgq: PgQueuer) -> None:
         if not pgq.shutdown.is_set():
-            logger.info("Finishing what runs; told once more, it stops at once")
+            # A supervisor has said so for all of them.
+            level = logging.INFO if self.name == ALONE else logging.DEBUG
+            logger.log(level, "Finishing what runs; the same signal again stops at once")
             pgq.shutdown.set()
 
     def _stop(self, pgq: PgQueuer) -> None:

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socket import AF_INET, AF_INET6
-from typing import Any
 
 from pgq_orm.errors import ProbeError
+from pgq_orm.processes import metrics
 from pgq_orm.processes.health import Health
 
 logger = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ def probed(address: Address | None, ask: Callable[[], Sequence[Health]]) -> Iter
         return
     server = _open(address, ask)
     threading.Thread(target=server.serve_forever, name="pgq-probe", daemon=True).start()
-    logger.info("Probe answers on http://%s:%d/livez and /readyz", address.host, server.server_port)
+    logger.info("Probe answers on http://%s:%d/livez, /readyz and /metrics", address.host, server.server_port)
     try:
         yield
     finally:
@@ -46,21 +46,30 @@ def probed(address: Address | None, ask: Callable[[], Sequence[Health]]) -> Iter
         server.server_close()
 
 
-def answer(path: str, processes: Sequence[Health]) -> tuple[HTTPStatus, dict[str, Any]]:
-    """The status and the body for a path.
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What is told to whoever asks for a path."""
+
+    status: HTTPStatus
+    content: str
+    content_type: str = "application/json"
+
+
+def answer(path: str, processes: Sequence[Health]) -> Answer:
+    """What there is at a path.
 
     /livez is well while no process has to be killed; /readyz while at least one takes jobs.
     """
-    details = {"processes": [health.as_json() for health in processes]}
     match path:
         case "/livez":
-            is_alive = all(health.is_alive for health in processes)
-            return _status(is_alive), {"alive": is_alive, **details}
+            return _told("alive", all(health.is_alive for health in processes), processes)
         case "/readyz":
-            is_ready = any(health.is_ready for health in processes)
-            return _status(is_ready), {"ready": is_ready, **details}
+            return _told("ready", any(health.is_ready for health in processes), processes)
+        case "/metrics":
+            return Answer(HTTPStatus.OK, metrics.exposition(processes), metrics.CONTENT_TYPE)
         case _:
-            return HTTPStatus.NOT_FOUND, {"error": f"nothing at {path}: ask for /livez or /readyz"}
+            error = {"error": f"nothing at {path}: ask for /livez, /readyz or /metrics"}
+            return Answer(HTTPStatus.NOT_FOUND, json.dumps(error))
 
 
 class _Server(ThreadingHTTPServer):
@@ -86,10 +95,10 @@ class _Request(BaseHTTPRequestHandler):
     server_version, sys_version = "pgq", ""
 
     def do_GET(self) -> None:
-        status, body = answer(self.path.partition("?")[0], self.server.ask())
-        content = json.dumps(body).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
+        answered = answer(self.path.partition("?")[0], self.server.ask())
+        content = answered.content.encode()
+        self.send_response(answered.status)
+        self.send_header("Content-Type", answered.content_type)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         if self.command == "GET":
@@ -111,5 +120,6 @@ def _open(address: Address, ask: Callable[[], Sequence[Health]]) -> _Server:
         ) from error
 
 
-def _status(is_well: bool) -> HTTPStatus:
-    return HTTPStatus.OK if is_well else HTTPStatus.SERVICE_UNAVAILABLE
+def _told(claim: str, is_true: bool, processes: Sequence[Health]) -> Answer:
+    body = {claim: is_true, "processes": [health.as_json() for health in processes]}
+    return Answer(HTTPStatus.OK if is_true else HTTPStatus.SERVICE_UNAVAILABLE, json.dumps(body))

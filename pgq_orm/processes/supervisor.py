@@ -32,7 +32,7 @@ class Supervisor:
         self._program = program
         self._wards: list[Ward | None] = [None] * processes  # None while it is being replaced, and at its end
         self._is_proven = False  # some process got to work
-        self._is_broken = False  # the last process of some slot did not end in good order
+        self._is_broken = False  # some process did not end in good order when it was told to
         self._failure: ProcessesFailed | None = None
         self._ending = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -46,7 +46,7 @@ class Supervisor:
         asyncio.run(self._run())
         if self._failure is not None:
             raise self._failure
-        return os.EX_TEMPFAIL if self._is_broken and self._ending.is_set() else os.EX_OK
+        return os.EX_TEMPFAIL if self._is_broken else os.EX_OK
 
     def health(self) -> Sequence[Health]:
         """How each process fares. Call it from another thread."""
@@ -72,15 +72,13 @@ class Supervisor:
             farewell = await ward.live()
             self._wards[slot] = None
             self._is_proven |= ward.has_started
-            self._is_broken = farewell.ending is None
             if farewell.ending is Ending.drained:
                 return
             if self._ending.is_set():
-                if farewell.ending is None and self._failure is None:
-                    logger.warning("Process %s %s", ward.name, farewell.in_words())
+                self._take_leave(ward, farewell)
                 return
             if farewell.ending is not None:
-                logger.info("Process %s %s and is replaced", ward.name, farewell.in_words())
+                logger.debug("Process %s is replaced", ward.name)
                 failures = 0
                 continue
             failures = 1 if time.monotonic() - began > SETTLED_SECONDS else failures + 1
@@ -88,8 +86,13 @@ class Supervisor:
                 self._give_up(farewell)
                 return
             delay = AFTER_DEATH.delay_seconds(failures)
-            logger.error("Process %s %s; the next one in %.1f s", ward.name, farewell.in_words(), delay)
+            logger.error("Process %s: %s; the next one in %.1f s", ward.name, farewell.in_words(), delay)
             await self._pause(delay)
+
+    def _take_leave(self, ward: Ward, farewell: Farewell) -> None:
+        if farewell.ending is None and self._failure is None:
+            self._is_broken = True
+            logger.warning("Process %s: %s", ward.name, farewell.in_words())
 
     def _is_hopeless(self, farewell: Farewell, failures: int) -> bool:
         """Whether another process would fail like this one: none ever worked, and this one says why it cannot."""

@@ -59,9 +59,7 @@ class Farewell:
     exit_code: int | None = None
 
     def in_words(self) -> str:
-        """What became of it."""
-        if self.ending is not None:
-            return f"ended in good order ({self.ending})"
+        """What became of one that did not end in good order."""
         return self.complaint or exit_in_words(self.exit_code)
 
 
@@ -88,8 +86,13 @@ class Ward:
         ours, theirs = SPAWN.Pipe()
         # No daemon in the sense of multiprocessing, which may have no children of its own.
         self._process = SPAWN.Process(target=_live, args=(theirs, self._program, self.name), name=self.name)
-        self._process.start()
-        theirs.close()
+        try:
+            self._process.start()
+        except OSError as error:  # no memory, or too many processes
+            ours.close()
+            return Farewell(complaint=f"it could not be spawned: {error}")
+        finally:
+            theirs.close()
         self._connection = ours
         loop.add_reader(ours.fileno(), self._read)
         try:

@@ -89,7 +89,9 @@ def complaint_of(program: Program, error: Exception | SystemExit) -> str:
     trace = error.__traceback__
     while trace is not None and _is_machinery(trace.tb_frame.f_code.co_filename):
         trace = trace.tb_next
-    lines = traceback.format_exception(type(error), error, trace or error.__traceback__)
+    if trace is None and not isinstance(error, SyntaxError):  # which names its place itself
+        trace = error.__traceback__
+    lines = traceback.format_exception(type(error), error, trace)
     return "the application failed\n" + "".join(lines).rstrip()
 
 

@@ -19,6 +19,7 @@ from pgq_orm.registry import Entrypoint, Registry
 from pgq_orm.statuses import LogStatus
 from pgq_orm.worker.judgement import Raised, Returned, Timing, in_words, judge
 from pgq_orm.worker.settlement import Settlement
+from pgq_orm.worker.vitals import Tally
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +28,7 @@ logger = logging.getLogger(__name__)
 class _Attempt:
     job: Job
     picked: float  # monotonic; when the pick was sent
+    began: float = field(default_factory=time.monotonic)
     cancellation: Cancellation = field(default_factory=Cancellation)
     task: "asyncio.Task[Ended] | None" = None
     context: Context | None = None
@@ -93,6 +95,7 @@ class Board:
         has_ended: Callable[[Lease], Awaitable[bool]],
         record: Callable[[Ended], None],
         on_free: Callable[[], None],
+        tally: Tally | None = None,
     ) -> None:
         self.capacity = capacity
         self._registry = registry
@@ -102,6 +105,7 @@ class Board:
         self._find_parents = find_parents
         self._has_ended = has_ended
         self._record = record
+        self._tally = Tally() if tally is None else tally
         self._on_free = on_free
         self._running: dict[Lease, _Attempt] = {}  # loop thread only
         self._is_abandoned = False
@@ -189,7 +193,9 @@ class Board:
         del self._running[attempt.lease]
         if not self._is_over:
             ended = attempt.release if task.cancelled() else task.result()
-            self._record(attempt.settled or ended)
+            ended = attempt.settled or ended
+            self._tally.count(attempt.job.entrypoint, ended, time.monotonic() - attempt.began)
+            self._record(ended)
         self._on_free()
 
     async def _attempt(self, attempt: _Attempt) -> Ended:

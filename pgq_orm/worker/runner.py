@@ -39,7 +39,7 @@ from pgq_orm.worker.scheduler import Scheduler
 from pgq_orm.worker.service import AFTER_FAILURE, Service
 from pgq_orm.worker.settings import QueueExecutionMode, WorkerSettings
 from pgq_orm.worker.slots import Slots
-from pgq_orm.worker.vitals import Vitals
+from pgq_orm.worker.vitals import Tally, Vitals
 
 logger = logging.getLogger(__name__)
 
@@ -103,6 +103,7 @@ class Runner:
         threads = ThreadPoolExecutor(self._settings.max_concurrent_tasks, thread_name_prefix="pgq-handler")
         crew = Crew(self._registry, self._settings.queues, self._store.scopes, threads, self._shutdown)
         allowance = Allowance(self._settings.max_jobs, self._settings.max_time)
+        tally = Tally()
         allowance.start()
         try:
             is_first = True
@@ -114,6 +115,7 @@ class Runner:
                     self._resources,
                     crew,
                     allowance,
+                    tally,
                     is_first=is_first,
                 )
                 self.ending = await life.run(self._shutdown, self._stop_now, self._started)
@@ -137,11 +139,13 @@ class _Life:
         resources: MutableMapping[Any, Any],
         crew: Crew,
         allowance: Allowance,
+        tally: Tally,
         *,
         is_first: bool,
     ) -> None:
         self._store = store
         self._allowance = allowance
+        self._tally = tally
         self._is_first = is_first
         self._settings = settings
         self._entrypoints = sorted(registry.entrypoints)
@@ -166,6 +170,7 @@ class _Life:
             find_parents=inquiries.find_parents,
             has_ended=inquiries.has_ended,
             record=self._record,
+            tally=tally,
             on_free=self._slot_freed,
         )
         self._quotas = Quotas(
@@ -265,6 +270,8 @@ class _Life:
             slots=self._board.capacity,
             heartbeat_age=None if answered is None else time.monotonic() - answered,
             is_database_reachable=answered is not None and self._heartbeat.is_answered,
+            picked=self._tally.picked,
+            attempts=self._tally.snapshot(),
             is_picking=self._is_picking,
         )
 
@@ -406,6 +413,7 @@ class _Life:
         self._leases.hold(jobs)
         self._allowance.take(len(jobs))
         self._in_workflows.update(job.id for job in jobs if job.workflow_id is not None)
+        self._tally.picked += len(jobs)
         self._anteroom.add(jobs, picked)
 
     def _record(self, ended: Ended) -> None:

@@ -60,3 +60,5 @@ class WorkerSettings:
             )
         if not self.queues:
             raise RegistrationError("queues must name at least one queue")
+        if not all(self.queues):
+            raise RegistrationError(f"a queue's name must not be empty: {', '.join(map(repr, self.queues))}")

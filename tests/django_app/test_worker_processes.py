@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from argparse import ArgumentParser
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,11 +14,13 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from pgq_orm_django import enqueue
+from pgq_orm_django.management.commands.pgq_worker import Command
 from pgq_orm_django.models import Job, Log, Worker
 from tests.databases import django_database
 from tests.django_app.shop.models import Order
 from tests.eventually import eventually
 from tests.executors.processes import is_alive
+from tests.worker.options import ALONE, pgq_options
 from tests.worker.probes import Probe, free_port
 
 ROOT = Path(__file__).parents[2]
@@ -50,7 +53,7 @@ class Manage:
 
     def end(self) -> tuple[int, str]:
         """Waits for the process; its exit code and all that it has said."""
-        return self._process.wait(timeout=20), self.output
+        return self._process.wait(timeout=30), self.output
 
 
 Start = Callable[..., Manage]
@@ -94,10 +97,10 @@ def test_several_processes_drain_the_queue(start: Start) -> None:
 
 def test_a_killed_process_is_replaced_and_none_outlives_its_supervisor(start: Start) -> None:
     supervisor = start("--processes", "2", "--heartbeat-timeout", "1")
-    eventually(lambda: len(pids()) == 2, timeout=20)
+    eventually(lambda: len(pids()) == 2, timeout=30)
     victim, other = pids()
     os.kill(victim, signal.SIGKILL)
-    eventually(lambda: victim not in pids() and len(pids()) == 2, timeout=20)
+    eventually(lambda: victim not in pids() and len(pids()) == 2, timeout=30)
     assert other in pids()
     children = pids()
     supervisor.kill()
@@ -106,7 +109,7 @@ def test_a_killed_process_is_replaced_and_none_outlives_its_supervisor(start: St
 
 def test_told_to_end_all_of_them_end(start: Start) -> None:
     supervisor = start("--processes", "2")
-    eventually(lambda: len(pids()) == 2, timeout=20)
+    eventually(lambda: len(pids()) == 2, timeout=30)
     supervisor.send(signal.SIGTERM)
     assert supervisor.end()[0] == 0, supervisor.output
     assert pids() == []
@@ -156,6 +159,17 @@ def test_it_tells_how_it_fares(start: Start, options: tuple[str, ...]) -> None:
 def test_flags_that_cannot_be_obeyed_are_refused(options: list[str], complaint: str) -> None:
     with pytest.raises(CommandError, match=complaint):
         call_command("pgq_worker", *options)
+
+
+def test_it_has_the_options_of_pgq_run_with_the_same_defaults_and_words() -> None:
+    parser = ArgumentParser(add_help=False)
+    Command().add_arguments(parser)
+    djangos = {action.option_strings[0]: action for action in parser._actions}
+    ours = pgq_options()
+    assert set(ours) - ALONE == set(djangos) - {"--database"}
+    for name in set(ours) - ALONE:
+        assert (ours[name].default or None) == (djangos[name].default or None), name
+        assert (djangos[name].help or "").startswith(ours[name].help), name
 
 
 # Reloading
@@ -213,7 +227,7 @@ def test_it_starts_afresh_when_the_code_changes_and_waits_for_the_correction_of_
             time.sleep(0.2)
             return is_taken_up()
 
-        eventually(check, timeout=20)
+        eventually(check, timeout=30)
 
     takes_up("WORD =", lambda: "Waiting for a change" in worker.output)
     takes_up("WORD = 'two'", lambda: bool(pids()))

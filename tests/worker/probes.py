@@ -4,6 +4,7 @@ import json
 import socket
 from http.client import HTTPConnection
 from typing import Any
+from urllib.request import urlopen
 
 from tests.eventually import eventually
 
@@ -34,6 +35,12 @@ class Probe:
         finally:
             connection.close()
 
+    def text(self, path: str) -> str:
+        """A body that is no JSON."""
+        with urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=10) as answer:
+            text: str = answer.read().decode()
+            return text
+
     def processes(self) -> list[dict[str, Any]]:
         """What is told of each process."""
         _, body = self.get("/livez")
@@ -41,4 +48,4 @@ class Probe:
         return processes
 
     def await_ready(self) -> None:
-        eventually(lambda: self.get("/readyz")[0] == 200, timeout=20)
+        eventually(lambda: self.get("/readyz")[0] == 200, timeout=30)

@@ -7,13 +7,14 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from tests.databases import Driver, sqlalchemy_url
 from tests.eventually import eventually
 from tests.worker.queues import Queue
 
 ROOT = Path(__file__).parents[2]
-END_SECONDS = 20.0
+END_SECONDS = 40.0
 
 
 class WorkerProcess:
@@ -23,21 +24,30 @@ class WorkerProcess:
         self, dsn: str, program: str, *options: str, driver: Driver = "psycopg", directory: Path = ROOT
     ) -> None:
         factory = program if ":" in program else f"tests.worker.programs:{program}"
+        # Not a pipe: what is said can be read while it goes on, and nobody who holds a pipe delays the end.
+        self._log = TemporaryFile()  # noqa: SIM115 - closed at the end of the process
+        self._said = ""
         self._process = subprocess.Popen(
             [sys.executable, "-m", "pgq_orm", "run", factory, *options],
             cwd=directory,
             env={**os.environ, "PYTHONPATH": str(ROOT), "QUEUE_URL": sqlalchemy_url(dsn, driver)},
-            stdout=subprocess.PIPE,
+            stdout=self._log,
             stderr=subprocess.STDOUT,
-            text=True,
         )
-        self.output = ""
+
+    @property
+    def output(self) -> str:
+        """What it has said so far."""
+        if not self._log.closed:
+            size = os.fstat(self._log.fileno()).st_size
+            self._said = os.pread(self._log.fileno(), size, 0).decode()
+        return self._said
 
     def await_ready(self, queue: Queue) -> "WorkerProcess":
         """Returns once it is registered, and will heed signals."""
         registered = "SELECT 1 FROM pgq_worker WHERE pid = :pid"
         try:
-            eventually(lambda: queue.scalars(registered, pid=self._process.pid))
+            eventually(lambda: queue.scalars(registered, pid=self._process.pid), timeout=30)
         except AssertionError:
             self.kill()
             raise AssertionError(f"the worker did not start: {self.output}") from None
@@ -52,8 +62,10 @@ class WorkerProcess:
 
     def await_end(self) -> int:
         """Its exit code."""
-        self.output, _ = self._process.communicate(timeout=END_SECONDS)
-        return self._process.returncode
+        code = self._process.wait(timeout=END_SECONDS)
+        self._said = self.output
+        self._log.close()
+        return code
 
     def kill(self) -> None:
         """As the kernel does when memory is short."""
@@ -63,8 +75,8 @@ class WorkerProcess:
     def clear_away(self) -> None:
         if self._process.poll() is None:
             self.kill()
-        elif self._process.stdout is not None:
-            self._process.stdout.close()
+        else:
+            self.await_end()
 
 
 @contextmanager

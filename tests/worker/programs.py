@@ -71,6 +71,11 @@ def working() -> PgQueuer:
             time.sleep(3600)
         os.kill(os.getpid(), signal.SIGKILL)
 
+    @pgq.entrypoint('fail "\\\n')
+    def fail(job: Job) -> None:
+        """Has a name that has to be escaped wherever it is quoted."""
+        raise ValueError
+
     @pgq.entrypoint("kill")
     def kill(job: Job) -> None:
         os.kill(os.getpid(), signal.SIGKILL)

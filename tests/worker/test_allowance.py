@@ -43,6 +43,16 @@ async def test_all_queues_share_the_allowance(pgq: PgQueuer, queue: Queue) -> No
     assert {job.lease for job in queue.jobs()} == {0}
 
 
+async def test_limited_entrypoints_share_it_too(pgq: PgQueuer, queue: Queue) -> None:
+    pgq.entrypoint("free")(lambda job: None)
+    pgq.entrypoint("serial", serialized_dispatch=True)(lambda job: None)
+    pgq.entrypoint("parallel", concurrency_limit=3)(lambda job: None)
+    queue.enqueue(["free", "serial", "parallel"] * 10)  # type: ignore[arg-type]
+    await run(pgq, max_jobs=13, batch_size=4)
+    assert queue.statuses() == ["successful"] * 13
+    assert {job.status for job in queue.jobs()} == {"queued"}
+
+
 async def test_an_attempt_that_is_tried_again_counts_like_any_other(pgq: PgQueuer, queue: Queue) -> None:
     @pgq.entrypoint("work", max_attempts=100)
     def work(job: Job) -> None:

@@ -55,7 +55,7 @@ def test_a_worker_that_works_is_alive_and_ready(start: Start, queue: Queue) -> N
     }
     assert probe.get("/livez?verbose", method="HEAD") == (200, None)
     status, body = probe.get("/health")
-    assert (status, body) == (404, {"error": "nothing at /health: ask for /livez or /readyz"})
+    assert (status, body) == (404, {"error": "nothing at /health: ask for /livez, /readyz or /metrics"})
 
 
 def test_one_that_finishes_what_runs_is_alive_but_takes_nothing_more(start: Start, queue: Queue) -> None:
@@ -92,6 +92,34 @@ def test_one_whose_database_is_away_lives_but_is_not_ready(start: Start, wire: W
     probe.await_ready()
 
 
+@pytest.mark.parametrize("options", [(), ("--processes", "1")])
+def test_it_counts_and_times_what_attempts_came_to(
+    start: Start, queue: Queue, options: tuple[str, ...]
+) -> None:
+    name = "pgq-1" if options else "pgq"
+    _, probe = start(*options)
+    probe.await_ready()
+    queue.enqueue(["sleep", "sleep", 'fail "\\\n'], [b"0", b"0.3", None])  # type: ignore[arg-type]
+    eventually(lambda: len(queue.log()) == 3)
+    queue.enqueue("sleep", b"3600")
+    eventually(lambda: probe.processes()[0]["running"] == 1)
+    told = probe.text("/metrics").splitlines()
+    slept = f'process="{name}",entrypoint="sleep",outcome="successful"'
+    for line in (
+        f'pgq_alive{{process="{name}"}} 1',
+        f'pgq_ready{{process="{name}"}} 1',
+        f'pgq_running{{process="{name}"}} 1',
+        f'pgq_slots{{process="{name}"}} 100',
+        f'pgq_picked_total{{process="{name}"}} 4',
+        f'pgq_attempt_seconds_bucket{{{slept},le="0.25"}} 1',
+        f'pgq_attempt_seconds_bucket{{{slept},le="+Inf"}} 2',
+        f"pgq_attempt_seconds_count{{{slept}}} 2",
+        f'pgq_attempt_seconds_count{{process="{name}",entrypoint="fail \\"\\\\\\n",outcome="exception"}} 1',
+        "# TYPE pgq_attempt_seconds histogram",
+    ):
+        assert line in told, "\n".join(told)
+
+
 def test_a_port_that_is_taken_is_said_at_the_start(dsn: str) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -117,7 +145,7 @@ def test_whoever_connects_and_says_nothing_holds_up_nobody(start: Start) -> None
 
 def test_a_supervisor_answers_for_all_its_processes(start: Start, queue: Queue) -> None:
     _, probe = start("--processes", "2")
-    eventually(lambda: len(queue.worker_ids()) == 2, timeout=20)
+    eventually(lambda: len(queue.worker_ids()) == 2, timeout=30)
     eventually(lambda: all(told["ready"] for told in probe.processes()))
     first, second = probe.processes()
     assert (first["name"], second["name"]) == ("pgq-1", "pgq-2")
@@ -135,7 +163,7 @@ def test_a_supervisor_tells_of_a_process_that_does_not_answer(start: Start, queu
     status, body = probe.get("/livez")
     assert (status, body["processes"][0]["alive"], body["processes"][0]["pid"]) == (503, False, pid)
     os.kill(pid, signal.SIGKILL)
-    eventually(lambda: probe.get("/readyz")[0] == 200, timeout=20)
+    eventually(lambda: probe.get("/readyz")[0] == 200, timeout=30)
 
 
 def test_a_process_that_cannot_start_again_leaves_its_supervisor_alive_and_not_ready(
@@ -145,5 +173,5 @@ def test_a_process_that_cannot_start_again_leaves_its_supervisor_alive_and_not_r
     probe.await_ready()
     queue.execute("UPDATE pgq_version SET version = 99")
     os.kill(queue.scalars("SELECT pid FROM pgq_worker")[0], signal.SIGKILL)
-    eventually(lambda: probe.get("/readyz")[0] == 503, timeout=20)
+    eventually(lambda: probe.get("/readyz")[0] == 503, timeout=30)
     assert probe.get("/livez")[0] == 200

@@ -45,7 +45,7 @@ def write(directory: Path, name: str, text: str) -> None:
 
 def says(queue: Queue) -> str:
     [job_id] = queue.enqueue("say")
-    [entry] = eventually(lambda: queue.log(job_id), timeout=20)
+    [entry] = eventually(lambda: queue.log(job_id), timeout=30)
     result: str = entry.result
     return result
 
@@ -59,7 +59,7 @@ def test_a_change_of_any_module_of_the_application_is_taken_up(
 ) -> None:
     assert says(queue) == "one"
     write(tmp_path, "words.py", "WORD = 'two'")
-    eventually(until(queue, "two"), timeout=20)
+    eventually(until(queue, "two"), timeout=30)
     reloading.send(signal.SIGINT)
     assert reloading.await_end() == 0, reloading.output
     assert "words.py has changed" in reloading.output
@@ -72,13 +72,13 @@ def test_a_mistake_is_shown_and_waits_for_its_correction(
 ) -> None:
     assert says(queue) == "one"
     write(tmp_path, "words.py", mistake)
-    eventually(lambda: queue.worker_ids() == [], timeout=20)
+    eventually(lambda: queue.worker_ids() == [], timeout=30)
     if "missing" in mistake:
         write(tmp_path, "a_module_that_is_missing.py", "")
         write(tmp_path, "words.py", "import a_module_that_is_missing; WORD = 'two'")
     else:
         write(tmp_path, "words.py", "WORD = 'two'")
-    eventually(until(queue, "two"), timeout=20)
+    eventually(until(queue, "two"), timeout=30)
     reloading.send(signal.SIGINT)
     assert reloading.await_end() == 0, reloading.output
 
@@ -90,7 +90,7 @@ def test_what_runs_when_the_code_changes_is_finished_or_given_back(
     short, long = queue.enqueue(["sleep"] * 2, [b"1", b"30"])  # type: ignore[arg-type]
     eventually(lambda: queue.scalars("SELECT 1 FROM pgq_job HAVING count(worker_id) = 2"))
     write(tmp_path, "words.py", "WORD = 'two'")
-    eventually(until(queue, "two"), timeout=20)
+    eventually(until(queue, "two"), timeout=30)
     assert queue.statuses(short) == ["successful"]
     assert queue.statuses(long) == []
     assert queue.job(long).attempts == 0

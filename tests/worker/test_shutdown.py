@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from pgq_orm import PgQueuer
+from pgq_orm import PgQueuer, queues
 from pgq_orm.errors import RegistrationError, SchemaError
 from pgq_orm.models import Context, Job
 from pgq_orm.worker import runner
@@ -316,6 +316,18 @@ async def test_a_worker_without_handlers_refuses_to_start(pgq: PgQueuer) -> None
         await pgq.run()
 
 
+async def test_a_queue_that_an_application_with_queues_does_not_declare_is_told(
+    pgq: PgQueuer, queue: Queue, caplog: pytest.LogCaptureFixture
+) -> None:
+    pgq.entrypoint("work")(lambda job: None)
+    pgq.queue(queues.Queue("slow"))
+    await pgq.run(mode=drain, queues=("slow", "slwo", "default"))
+    told = [record.getMessage() for record in caplog.records if "not declared" in record.getMessage()]
+    assert told == [
+        "Queue 'slwo' is not declared by the application; did you mean 'slow'? (declared: 'default', 'slow')"
+    ]
+
+
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
@@ -324,6 +336,7 @@ async def test_a_worker_without_handlers_refuses_to_start(pgq: PgQueuer) -> None
         ({"dequeue_timeout": timedelta(0)}, "dequeue_timeout must be a positive timedelta"),
         ({"heartbeat_timeout": seconds(-1)}, "heartbeat_timeout must be a positive timedelta"),
         ({"queues": ()}, "at least one queue"),
+        ({"queues": ("slow", "")}, "a queue's name must not be empty: 'slow', ''"),
         ({"max_jobs": 0}, "max_jobs must be at least 1"),
         ({"max_time": timedelta(0)}, "max_time must be a positive timedelta"),
         ({"shutdown_timeout": seconds(-1)}, "shutdown_timeout must not be negative"),

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,7 +30,7 @@ def supervised(queue: Queue, processes: int, *options: str) -> Iterator[WorkerPr
     """So many processes, all at work; none is left at the end of the block."""
     supervisor = WorkerProcess(queue.dsn, "working", "--processes", str(processes), *options)
     try:
-        eventually(lambda: len(pids(queue)) == processes, timeout=20)
+        eventually(lambda: len(pids(queue)) == processes, timeout=30)
         yield supervisor
     finally:
         supervisor.clear_away()
@@ -120,7 +119,7 @@ def test_a_process_that_ends_is_replaced_and_the_others_do_not_mind(
     with supervised(queue, 2, "--heartbeat-timeout", "1") as supervisor:
         victim, other = pids(queue)
         os.kill(victim, number)
-        eventually(lambda: victim not in pids(queue) and len(pids(queue)) == 2, timeout=20)
+        eventually(lambda: victim not in pids(queue) and len(pids(queue)) == 2, timeout=30)
         assert other in pids(queue)
         supervisor.send(signal.SIGTERM)
         assert supervisor.await_end() == 0, supervisor.output
@@ -131,7 +130,7 @@ def test_one_that_leaves_a_process_behind_which_holds_its_pipe_is_replaced_too(q
     with supervised(queue, 1, "--heartbeat-timeout", "1") as supervisor:
         [victim] = pids(queue)
         queue.enqueue("fork", max_attempts=1)
-        eventually(lambda: pids(queue) not in ([victim], []), timeout=20)
+        eventually(lambda: pids(queue) not in ([victim], []), timeout=30)
         supervisor.send(signal.SIGTERM)
         assert supervisor.await_end() == 0, supervisor.output
 
@@ -161,8 +160,11 @@ def test_an_application_that_cannot_work_is_given_up_and_says_why_once(
         (queue.dsn, "fatal:create"): "pgq: killed by SIGSEGV",
     }
     supervisors = {
-        case: WorkerProcess(*case, "--processes", "2", directory=tmp_path if ":" in case[1] else Path.cwd())
-        for case in complaints
+        (dsn, program): WorkerProcess(
+            *(dsn, program, "--processes", "2" if program.startswith("broken") else "1"),
+            directory=tmp_path if ":" in program else Path.cwd(),
+        )
+        for dsn, program in complaints
     }
     for case, supervisor in supervisors.items():
         assert supervisor.await_end() == 1, supervisor.output
@@ -177,10 +179,8 @@ def test_a_failure_of_the_replacement_is_no_reason_to_give_up(queue: Queue) -> N
         [victim] = pids(queue)
         queue.execute("UPDATE pgq_version SET version = 99")
         os.kill(victim, signal.SIGKILL)
-        eventually(lambda: not is_alive(victim))
-        time.sleep(2)  # for a replacement to find the wrong version
+        eventually(lambda: "version 99" in supervisor.output, timeout=30)
         queue.execute("UPDATE pgq_version SET version = 1")
-        eventually(lambda: set(pids(queue)) - {victim}, timeout=20)
+        eventually(lambda: set(pids(queue)) - {victim}, timeout=30)
         supervisor.send(signal.SIGTERM)
-        assert supervisor.await_end() == 0
-    assert "99" in supervisor.output
+        assert supervisor.await_end() == 0, supervisor.output
