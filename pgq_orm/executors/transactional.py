@@ -92,7 +92,7 @@ async def settle_in_loop(
                 # knows what it has done.
                 await see_through(asyncio.ensure_future(_finish(transaction, finish, job, settlement)))
     except BaseException as error:
-        await _look_after(error, job, settlement)
+        await _raise_unless_settled(error, job, settlement)
     return value
 
 
@@ -119,7 +119,7 @@ async def settle_in_thread(
     try:
         await call_in_thread(threads, work)
     except BaseException as error:
-        await _look_after(error, job, settlement)
+        await _raise_unless_settled(error, job, settlement)
     return value
 
 
@@ -139,7 +139,7 @@ def _require_lease(ended: set[int], job: Job) -> None:
         )
 
 
-async def _look_after(error: BaseException, job: Job, settlement: Settlement) -> None:
+async def _raise_unless_settled(error: BaseException, job: Job, settlement: Settlement) -> None:
     """Raises the error, unless the job has ended as it should all the same."""
     if isinstance(error, LeaseLost):
         settlement.settle()
