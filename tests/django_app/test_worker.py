@@ -140,15 +140,21 @@ def test_an_idle_worker_is_woken(door: str, start_worker: Callable[..., WorkerPr
 def test_it_survives_the_loss_of_all_its_connections(
     start_worker: Callable[..., WorkerProcess],
 ) -> None:
-    start_worker()
-    eventually(Worker.objects.alive().exists)
     with connection.cursor() as cursor:
+        # ours, of this thread and of those that other tests have left
+        cursor.execute("SELECT array_agg(pid) FROM pg_stat_activity WHERE datname = current_database()")
+        [others] = cursor.fetchone()
+        start_worker()
+        eventually(Worker.objects.alive().exists)
         cursor.execute(
             "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
-            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            " WHERE datname = current_database() AND pid <> ALL (%s)",
+            [others],
         )
+        [killed] = cursor.fetchone()
+    assert killed > 0
     enqueue("mail")
-    eventually(Log.objects.successful().exists)
+    eventually(Log.objects.successful().exists, timeout=20)
 
 
 def test_told_to_end_it_finishes_what_runs_and_leaves_the_rest(

@@ -73,7 +73,7 @@ async def test_all_its_connections_may_be_killed_while_it_works(
         [worker_id] = await aeventually(lambda: queue.worker_ids())
         for killed in range(1, 6):
             await aeventually(lambda: len(queue.log()) > killed * 40)  # noqa: B023
-            assert queue.kill_connections() > 1
+            assert queue.kill_connections() >= 1
         await aeventually(lambda: not queue.jobs(), timeout=20)
         assert queue.worker_ids() == [worker_id]
     assert ran == once(job_ids)

@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from pgq_orm.models import Context, Job
 from pgq_orm.outcomes import Cancel, Fail, Retry, Snooze
 from tests.eventually import aeventually, eventually
 from tests.worker.queues import Queue
-from tests.worker.workers import idling, running
+from tests.worker.workers import running
 
 LONG_POLL = timedelta(minutes=10)
 
@@ -143,11 +144,14 @@ async def test_a_job_that_ends_in_time_is_not_touched_by_its_timeout(
 
 async def test_the_log_tells_when_the_handler_really_started(pgq: PgQueuer, queue: Queue) -> None:
     @pgq.entrypoint("noted")
-    async def noted(job: Job) -> None: ...
+    async def noted(job: Job) -> None:
+        await asyncio.sleep(0.05)
 
-    async with idling(pgq, queue):  # so that connecting is over
-        queue.enqueue(["noted"] * 50)  # type: ignore[arg-type]
+    queue.enqueue(["noted"] * 5)  # type: ignore[arg-type]
+    async with running(pgq, max_concurrent_tasks=1):
         await aeventually(lambda: not queue.jobs())
 
-    assert all(entry.enqueued <= entry.started <= entry.created for entry in queue.log())
-    assert len({entry.started for entry in queue.log()}) > 1
+    entries = queue.log()
+    assert all(entry.enqueued <= entry.started <= entry.created for entry in entries)
+    starts = sorted(entry.started for entry in entries)
+    assert all(earlier < later for earlier, later in pairwise(starts))
