@@ -318,6 +318,10 @@ class _Life:
         while self._reason_to_end(shutdown) is None:
             try:
                 await require_schema(self._store)
+                if self._declared:
+                    await carry_out_async(declare_queue(self._declared), self._store.run)
+                # before the first pick: what is said of a queue holds from the beginning
+                await self._quotas.tick()
                 await self._store.run(
                     operations.register_worker(
                         self._worker_id,
@@ -328,11 +332,6 @@ class _Life:
                         entrypoints=self._entrypoints,
                     )
                 )
-                if self._declared:
-                    await carry_out_async(declare_queue(self._declared), self._store.run)
-                await (
-                    self._quotas.tick()
-                )  # before the first pick: what is said of a queue holds from the beginning
                 return True
             except Exception as error:
                 if self._is_first:
