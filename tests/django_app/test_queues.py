@@ -31,7 +31,7 @@ from pgq_orm_django import (
     update_queue,
 )
 from pgq_orm_django.models import Job, Log, Queue
-from pgq_orm_django.registry import registry
+from pgq_orm_django.registry import discover, registry
 from pgq_orm_django.store import DatabaseStore
 
 pytestmark = pytest.mark.usefixtures("db")
@@ -108,6 +108,7 @@ def test_what_makes_no_sense_is_refused_by_the_form_and_by_the_database(columns:
 @pytest.fixture
 def tasks() -> Iterator[Registry]:
     """A registry as `tasks` modules fill it; what the test adds to this process's is taken out again."""
+    discover()  # now: modules are imported once, and what they add meanwhile would be taken out for good
     before = (dict(registry.entrypoints), dict(registry.queues), registry.functions)
     yield registry
     registry.entrypoints, registry.queues, registry.functions = before

@@ -3,26 +3,18 @@
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management import BaseCommand, CommandError
-from django.db import Error as DatabaseError
-from django.db import connections
-
-from pgq_orm.errors import PgqError
 from pgq_orm.queue_words import describe_all, list_names, parse_resume_at
 from pgq_orm_django import queues
+from pgq_orm_django.operators import OperatorCommand
 
 
-class Command(BaseCommand):
+class Command(OperatorCommand):
     """`pgq_queues list`, `pgq_queues pause mail --until 2h`, `pgq_queues resume mail`."""
 
     help = "Lists the queues of which something is said, pauses queues, and resumes them."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument(
-            "--database",
-            choices=tuple(connections),
-            help="The database with the queue. Default: the one that routers and settings.PGQ name.",
-        )
+        super().add_arguments(parser)
         verbs = parser.add_subparsers(dest="verb", required=True, metavar="{list,pause,resume}")
         verbs.add_parser("list", help="Lists the queues of which something is said.")
         pausing = verbs.add_parser("pause", help="Lets no more of their jobs be picked; what runs goes on.")
@@ -35,14 +27,7 @@ class Command(BaseCommand):
             help="When the pause ends by itself: 30m, 2h, 1d, or 2026-01-31T08:00+01:00.",
         )
 
-    def handle(self, *args: Any, **options: Any) -> None:
-        try:
-            self.stdout.write(self._done(options))
-        except (PgqError, DatabaseError) as error:
-            raise CommandError(str(error)) from error
-
-    def _done(self, options: dict[str, Any]) -> str:
-        using = options["database"]
+    def answer(self, options: dict[str, Any], using: str | None) -> str:
         match options["verb"]:
             case "pause":
                 resume_at = parse_resume_at(options["until"]) if options["until"] else None
