@@ -56,7 +56,9 @@ class EntrypointExecutor(AbstractEntrypointExecutor):
 
     async def _arguments(self, job: Job, context: Context) -> tuple[tuple[Any, ...], dict[str, Any]]:
         positional, named = self._signature.arguments(context.schedule or job, context)
-        return positional, named | await self._signature.parents(context)
+        if self._signature.parents_parameter is not None:
+            named |= await self._signature.parents(context)
+        return positional, named
 
     async def _call(self, job: Job, context: Context) -> Any:
         positional, named = await self._arguments(job, context)

@@ -27,8 +27,10 @@ logger = logging.getLogger(__name__)
 @dataclass(slots=True)
 class _Attempt:
     job: Job
+    lease: Lease
+    """What it runs under. A job may run here twice, when its first lease is lost and its handler goes on."""
     picked: float  # monotonic; when the pick was sent
-    began: float = field(default_factory=time.monotonic)
+    began: float  # monotonic
     cancellation: Cancellation = field(default_factory=Cancellation)
     task: "asyncio.Task[Ended] | None" = None
     context: Context | None = None
@@ -36,11 +38,6 @@ class _Attempt:
     is_interrupted: bool = False
     """Whether it was asked to stop for the worker's sake, not its own."""
     settlement: Settlement | None = None  # of a transactional attempt
-
-    @property
-    def lease(self) -> Lease:
-        """What it runs under. A job may run here twice, when its first lease is lost and its handler goes on."""
-        return Lease(self.job.id, self.job.lease)
 
     @property
     def release(self) -> Release:
@@ -135,8 +132,9 @@ class Board:
 
         `picked` is when their pick was sent, on the monotonic clock.
         """
+        now = time.monotonic()
         for job in jobs:
-            attempt = _Attempt(job, picked)
+            attempt = _Attempt(job, Lease(job.id, job.lease), picked, now)
             if self._is_abandoned:
                 self._record(attempt.release)
                 continue

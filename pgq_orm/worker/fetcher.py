@@ -95,7 +95,7 @@ class Fetcher(Service):
 
     def slot_freed(self) -> None:
         """An attempt ended; worth a look only if the lack of slots is what we wait for."""
-        if self._is_starved:
+        if self._is_starved and self._slots.free_or_expected() > 0:
             self.wake()
 
     async def tick(self) -> float:

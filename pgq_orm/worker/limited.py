@@ -74,7 +74,7 @@ class LimitedFetcher(Service):
 
     def slot_freed(self) -> None:
         """An attempt ended; worth a look only if the lack of slots is what we wait for."""
-        if self._is_starved:
+        if self._is_starved and self._slots.free() > 0:
             self._look_soon()
 
     def jobs_ended(self, job_ids: Iterable[int]) -> None:

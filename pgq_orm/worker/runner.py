@@ -420,10 +420,8 @@ class _Life:
 
     def _slot_freed(self) -> None:
         self._anteroom.slot_freed()
-        if self._free() + self._ahead() > 0:
-            self._fetcher.slot_freed()
-        if self._free() > 0:
-            self._limited_fetcher.slot_freed()
+        self._fetcher.slot_freed()
+        self._limited_fetcher.slot_freed()
 
     def _free(self) -> float:
         return min(self._board.free - len(self._anteroom), self._allowance.left)

@@ -65,7 +65,10 @@ class Tally:
 
     def count(self, entrypoint: str, ended: Ended, seconds: float) -> None:
         """Adds one attempt."""
-        column = self._columns.setdefault((entrypoint, _outcome(ended)), _Column())
+        key = entrypoint, _outcome(ended)
+        column = self._columns.get(key)
+        if column is None:
+            column = self._columns[key] = _Column()
         column.seconds += seconds
         column.intervals[bisect_left(BOUNDS, seconds)] += 1
 
