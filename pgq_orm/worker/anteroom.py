@@ -67,6 +67,7 @@ class Anteroom:
         self._waiting_by_queue: Counter[str] = Counter()
         self._pace = Pace()
         self._timer: asyncio.TimerHandle | None = None
+        self._is_starting = False
         self._is_closed = False
 
     def __len__(self) -> int:
@@ -90,12 +91,13 @@ class Anteroom:
     def add(self, jobs: list[Job], picked: float) -> None:
         """Starts as many jobs as there are free slots; the others wait, or are given back once it is closed."""
         starting = 0 if self._waiting else min(len(jobs), self._free())
-        if starting:
-            self._start(jobs[:starting], picked)
         now = time.monotonic()
         for job in jobs[starting:]:
             self._waiting.append(_Waiting(job, picked, now))
             self._waiting_by_queue[job.queue] += 1
+        if starting:
+            self._start_all(jobs[:starting], picked)
+        self._let_in()
         if self._is_closed:
             self.give_back()
         elif self._waiting and self._timer is None:
@@ -104,9 +106,7 @@ class Anteroom:
     def slot_freed(self) -> None:
         """An attempt has ended: the next one starts."""
         self._pace.count(time.monotonic())
-        if self._waiting and self._free() > 0:
-            waiting = self._leave()
-            self._start([waiting.job], waiting.picked)
+        self._let_in()
 
     def drop(self, job_id: int, lease: int, *, give_back: bool) -> None:
         """Forgets a job whose lease is lost, or gives back one that somebody asked to stop."""
@@ -126,6 +126,19 @@ class Anteroom:
         """Lets nobody wait any more."""
         self._is_closed = True
         self.give_back()
+
+    def _let_in(self) -> None:
+        # not while others are being started, some of which end at once: they come first, and their slots are theirs
+        while self._waiting and not self._is_starting and self._free() > 0:
+            waiting = self._leave()
+            self._start_all([waiting.job], waiting.picked)
+
+    def _start_all(self, jobs: list[Job], picked: float) -> None:
+        self._is_starting = True
+        try:
+            self._start(jobs, picked)
+        finally:
+            self._is_starting = False
 
     def _leave(self) -> _Waiting:
         waiting = self._waiting.popleft()

@@ -19,6 +19,7 @@ from pgq_orm.registry import Entrypoint, Registry
 from pgq_orm.statuses import LogStatus
 from pgq_orm.worker.judgement import Raised, Returned, Timing, in_words, judge
 from pgq_orm.worker.settlement import Settlement
+from pgq_orm.worker.starting import start_task
 from pgq_orm.worker.vitals import Tally
 
 logger = logging.getLogger(__name__)
@@ -139,9 +140,12 @@ class Board:
                 self._record(attempt.release)
                 continue
             self._running[attempt.lease] = attempt
-            attempt.task = asyncio.create_task(self._attempt(attempt), name=f"pgq-handler of job {job.id}")
-            attempt.task.add_done_callback(partial(self._end, attempt))
-            attempt.cancellation.attach(attempt.task)
+            task = attempt.task = start_task(self._attempt(attempt), f"pgq-handler of job {job.id}")
+            if task.done():
+                self._end(attempt, task)  # begun and ended at once
+            else:
+                attempt.cancellation.attach(task)
+                task.add_done_callback(partial(self._end, attempt))
 
     def context_of(self, job_id: int) -> Context | None:
         """The context of the job if it runs; of its latest attempt. May be called from any thread."""
@@ -200,6 +204,7 @@ class Board:
         job = attempt.job
         entrypoint = self._registry.entrypoints[job.entrypoint]
         started = time.monotonic()
+        attempt.task = asyncio.current_task()  # where it begins before whoever starts it has the task
         if job.is_cancel_requested:
             # of an attempt that failed, or whose worker died, before it could hear of it
             return judge(job, entrypoint, Returned(None), Timing(0.0, 0.0), is_canceled=True)

@@ -74,6 +74,27 @@ async def test_with_a_pace_half_of_what_is_expected_is_picked_at_a_time(
     assert slots.anteroom.ahead == 0
 
 
+async def test_attempts_that_end_at_once_let_the_next_in_after_those_that_came_with_them(
+    slots: Slots,
+) -> None:
+    started: list[int] = []
+    slots.anteroom.add(jobs(1, 2), 0.0)
+
+    def start_and_end(jobs: list[Job], picked: float) -> None:
+        for job in jobs:
+            started.append(job.id)
+            slots.anteroom.slot_freed()
+
+    slots.anteroom._start = start_and_end
+    slots.anteroom.add(jobs(3, 4, 5), 0.0)
+    assert started == []
+    slots.end()
+    assert started == [3, 4, 5]
+    slots.running.clear()
+    slots.anteroom.add(jobs(6, 7, 8), 0.0)
+    assert started == [3, 4, 5, 6, 7, 8]
+
+
 async def test_what_waits_too_long_is_given_back(slots: Slots, impatient: None) -> None:
     slots.anteroom.add(jobs(1, 2, 3, 4), 0.0)
     await asyncio.sleep(0.05)
