@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import django
 import pytest
+from asgiref.sync import SyncToAsync
 from django.core.management import call_command
 from django.db import connections
 from django.test.utils import setup_test_environment, teardown_test_environment
@@ -39,6 +40,8 @@ def db(server_dsn: str, migrated_dsn: str) -> Iterator[str]:
         point("default", dsn)
         yield dsn
         connections["default"].close()
+        # and in the thread in which async tests use the ORM: it would go on with a database that is gone
+        SyncToAsync.single_thread_executor.submit(connections.close_all).result()
 
 
 @pytest.fixture
