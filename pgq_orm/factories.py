@@ -13,7 +13,7 @@ from pgq_orm.errors import FactoryError
 def load_factory(path: str) -> object:
     """What `package.module:name` names, or `package.module.name`. Raises FactoryError."""
     module_name, separator, name = path.rpartition(":" if ":" in path else ".")
-    if not separator or not module_name or not name:
+    if not separator or not module_name or not name or path.startswith(".") or "/" in path:
         raise FactoryError(
             f"cannot read {path!r}: expected 'package.module:name', the name of a PgQueuer or of "
             "a function that makes one"

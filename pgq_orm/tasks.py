@@ -229,6 +229,10 @@ def all_ids(calls: Iterable[TaskCall], on_conflict: OnConflict) -> Steps[list[in
     """Adds the jobs of several calls; answers their ids."""
     wanted = list(calls)
     for call in wanted:
+        if not isinstance(call, TaskCall):
+            raise InvalidJobError(
+                f"enqueue_many() takes calls of tasks, such as send_receipt.call(order_id=7), not {call!r}"
+            )
         if call.on_conflict not in ("raise", on_conflict):
             raise InvalidJobError(
                 f"a call of {call.entrypoint!r} says on_conflict={call.on_conflict!r}, but the jobs of one "

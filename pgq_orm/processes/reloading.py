@@ -50,6 +50,8 @@ class Reloading:
             logger.info("%s has changed: starting afresh", changed)
             helm.finish(PATIENCE)
 
+        # Compiled files tell changes by the second and the length: a quick correction would not be seen.
+        sys.dont_write_bytecode = True
         threading.Thread(target=wait, name="pgq-watch", daemon=True).start()
         try:
             return self.program.run(helm)

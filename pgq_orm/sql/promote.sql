@@ -24,7 +24,8 @@ SELECT
     CASE
         WHEN EXISTS (SELECT FROM promoted) THEN 0
         ELSE (
-            SELECT CAST(EXTRACT(epoch FROM execute_after - clock_timestamp()) AS double precision)
+            -- more than 0, however close it is by now
+            SELECT GREATEST(CAST(EXTRACT(epoch FROM execute_after - clock_timestamp()) AS double precision), 1e-6)
             FROM pgq_job
             WHERE status = 'queued'
                 AND execute_after > updated

@@ -198,6 +198,17 @@ def test_what_is_no_session_is_refused(given: Any) -> None:
         send_receipt.enqueue(given, 7)
 
 
+@pytest.mark.parametrize("given", [send_receipt, 7])
+def test_what_is_no_call_is_refused(engine: Engine, given: Any) -> None:
+    with (
+        Session(engine) as session,
+        pytest.raises(
+            InvalidJobError, match=r"takes calls of tasks, such as send_receipt\.call\(order_id=7\), not"
+        ),
+    ):
+        enqueue_many(session, [given])
+
+
 def test_an_engine_has_no_transaction(engine: Engine) -> None:
     with pytest.raises(SessionError, match="an Engine has none"):
         send_receipt.enqueue(engine, 7)  # type: ignore[call-overload]

@@ -112,7 +112,9 @@ async def test_a_factory_of_something_else_is_refused(factory: object) -> None:
             pass
 
 
-@pytest.mark.parametrize("path", ["", "jobs", ":pgq", "jobs:", ".pgq", "jobs."])
+@pytest.mark.parametrize(
+    "path", ["", "jobs", ":pgq", "jobs:", ".pgq", "jobs.", "./jobs:pgq", "shop/jobs.py:pgq"]
+)
 def test_half_a_name_is_refused(path: str) -> None:
     with pytest.raises(FactoryError, match=r"cannot read '.*': expected 'package\.module:name'"):
         load_factory(path)
