@@ -18,7 +18,7 @@ def mail(job: Job) -> None:
 @entrypoint("send_receipt")
 def send_receipt(job: Job) -> None:
     order = Order.objects.get(number=(job.payload or b"").decode())
-    order.receipts += 1
+    order.receipts = F("receipts") + 1  # another job may be counting at the same time
     order.save()
 
 
