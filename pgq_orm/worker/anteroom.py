@@ -5,12 +5,12 @@ Only as many as are likely to start within a moment. What has to wait longer is 
 
 import asyncio
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from pgq_orm.models import Job
-from pgq_orm.operations import Lease, Release
+from pgq_orm.operations import Release
 
 SPAN_SECONDS = 0.025
 """Attempts that ended are counted over two spans of this length; as many more are picked ahead."""
@@ -49,6 +49,11 @@ class _Waiting:
     picked: float  # monotonic; when the pick was sent
     since: float  # monotonic
 
+    @property
+    def release(self) -> Release:
+        """What gives it back."""
+        return Release(self.job.id, self.job.lease)
+
 
 class Anteroom:
     """Lets picked jobs start as slots get free, in order. Loop thread only."""
@@ -64,7 +69,6 @@ class Anteroom:
         self._start = start
         self._give_back = give_back
         self._waiting: deque[_Waiting] = deque()
-        self._waiting_by_queue: Counter[str] = Counter()
         self._pace = Pace()
         self._timer: asyncio.TimerHandle | None = None
         self._is_starting = False
@@ -82,19 +86,17 @@ class Anteroom:
 
     def waiting_of(self, queue: str) -> int:
         """How many jobs of the queue wait here."""
-        return self._waiting_by_queue[queue]
+        return sum(waiting.job.queue == queue for waiting in self._waiting)
 
     def holds(self, job_id: int, lease: int) -> bool:
         """Whether the job waits here under this lease."""
-        return any(Lease(waiting.job.id, waiting.job.lease) == (job_id, lease) for waiting in self._waiting)
+        return self._find(job_id, lease) is not None
 
     def add(self, jobs: list[Job], picked: float) -> None:
         """Starts as many jobs as there are free slots; the others wait, or are given back once it is closed."""
         starting = 0 if self._waiting else min(len(jobs), self._free())
         now = time.monotonic()
-        for job in jobs[starting:]:
-            self._waiting.append(_Waiting(job, picked, now))
-            self._waiting_by_queue[job.queue] += 1
+        self._waiting.extend(_Waiting(job, picked, now) for job in jobs[starting:])
         if starting:
             self._start_all(jobs[:starting], picked)
         self._let_in()
@@ -110,17 +112,16 @@ class Anteroom:
 
     def drop(self, job_id: int, lease: int, *, give_back: bool) -> None:
         """Forgets a job whose lease is lost, or gives back one that somebody asked to stop."""
-        for waiting in list(self._waiting):
-            if Lease(waiting.job.id, waiting.job.lease) == (job_id, lease):
-                self._waiting.remove(waiting)
-                self._waiting_by_queue[waiting.job.queue] -= 1
-                if give_back:
-                    self._give_back(_release(waiting.job))
+        waiting = self._find(job_id, lease)
+        if waiting is not None:
+            self._waiting.remove(waiting)
+            if give_back:
+                self._give_back(waiting.release)
 
     def give_back(self) -> None:
         """Gives back everything that waits."""
         while self._waiting:
-            self._give_back(_release(self._leave().job))
+            self._give_back(self._waiting.popleft().release)
 
     def close(self) -> None:
         """Lets nobody wait any more."""
@@ -130,7 +131,7 @@ class Anteroom:
     def _let_in(self) -> None:
         # not while others are being started, some of which end at once: they come first, and their slots are theirs
         while self._waiting and not self._is_starting and self._free() > 0:
-            waiting = self._leave()
+            waiting = self._waiting.popleft()
             self._start_all([waiting.job], waiting.picked)
 
     def _start_all(self, jobs: list[Job], picked: float) -> None:
@@ -140,10 +141,11 @@ class Anteroom:
         finally:
             self._is_starting = False
 
-    def _leave(self) -> _Waiting:
-        waiting = self._waiting.popleft()
-        self._waiting_by_queue[waiting.job.queue] -= 1
-        return waiting
+    def _find(self, job_id: int, lease: int) -> _Waiting | None:
+        return next(
+            (waiting for waiting in self._waiting if (waiting.job.id, waiting.job.lease) == (job_id, lease)),
+            None,
+        )
 
     def _lose_patience(self) -> None:
         self._timer = None
@@ -156,7 +158,3 @@ class Anteroom:
             self._timer = asyncio.get_running_loop().call_later(
                 PATIENCE_SECONDS - passed, self._lose_patience
             )
-
-
-def _release(job: Job) -> Release:
-    return Release(job.id, job.lease)
