@@ -12,14 +12,13 @@ from pgq_orm.store import Store
 from pgq_orm.worker.drain import UNLIMITED, Drain
 from pgq_orm.worker.floors import Floor
 from pgq_orm.worker.rates import Rates
+from pgq_orm.worker.replies import ECHO_SECONDS, require_timely
 from pgq_orm.worker.service import NEVER, Service
 from pgq_orm.worker.slots import Slots
 
 LOOK_AGAIN_SECONDS = 0.02
 """How soon after finding work the fetcher looks again: wake-ups are thinned out to one in 20 ms."""
 LOOK_AGAIN_FACTOR = 3
-ECHO_SECONDS = 0.05
-"""How long after a wake-up others may still enqueue without one of their own, and commit."""
 LINGER_SECONDS = 0.001
 """How long to let more slots get free when few are: picking one at a time costs the most."""
 PROMOTE_BATCH = 1000
@@ -146,9 +145,7 @@ class Fetcher(Service):
                 operations.pick(self._worker_id, queue, self._entrypoints, limit, stretches)
             )
         answered = time.monotonic()
-        if answered - asked > self._reply_seconds:
-            # Not run: so late that the heartbeat may have given the jobs back already, for it does not know them.
-            raise TimeoutError(f"a pick's reply took more than {self._reply_seconds} s and was thrown away")
+        require_timely(answered - asked, self._reply_seconds)
         floor.looked(stretches, jobs, seconds=answered - asked, now=answered, is_full=len(jobs) == limit)
         if jobs:
             self._on_picked(jobs, asked)

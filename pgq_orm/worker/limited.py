@@ -17,11 +17,9 @@ from pgq_orm.store import Store
 from pgq_orm.worker.drain import Drain
 from pgq_orm.worker.outlook import Outlook
 from pgq_orm.worker.rates import Rates
+from pgq_orm.worker.replies import ECHO_SECONDS, require_timely
 from pgq_orm.worker.service import NEVER, Service
 from pgq_orm.worker.slots import Slots
-
-ECHO_SECONDS = 0.05
-"""How long after a wake-up others may still enqueue without one of their own, and commit."""
 
 
 class LimitedFetcher(Service):
@@ -154,9 +152,7 @@ class LimitedFetcher(Service):
         asked = time.monotonic()
         with self._slots.asked_for(number, queues[0], on_answered=self._on_answered):
             answer = await self._store.run(operations.pick_limited(self._worker_id, queues, limits, number))
-        if time.monotonic() - asked > self._reply_seconds:
-            # Not run: so late that the heartbeat may have given the jobs back already, for it does not know them.
-            raise TimeoutError(f"a pick's reply took more than {self._reply_seconds} s and was thrown away")
+        require_timely(time.monotonic() - asked, self._reply_seconds)
         if answer.jobs:
             self._entrypoints.update((job.id, job.entrypoint) for job in answer.jobs)
             self._on_picked(answer.jobs, asked)
