@@ -1,6 +1,6 @@
 """Enqueueing: how jobs are added, as steps that join a transaction, and as the method of whoever carries steps out."""
 
-from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, Literal, Protocol, Required, TypedDict, Unpack, overload
 
@@ -78,17 +78,24 @@ def enqueue_each(jobs: Iterable[NewJob], *, on_conflict: OnConflict = "raise") -
     return _each(iter(jobs), on_conflict)
 
 
+def enqueue_all(jobs: Sequence[NewJob], *, on_conflict: OnConflict) -> Steps[list[int | None]]:
+    """Adds jobs that differ in what is said of them; answers their ids as `enqueue` does."""
+    said = {"entrypoint"}.union(*jobs)
+    columns: Any = {name: [job.get(name, UNSAID.get(name)) for job in jobs] for name in said}
+    return enqueue(**columns, on_conflict=on_conflict)
+
+
 def _each(jobs: Iterator[NewJob], on_conflict: OnConflict) -> Steps[int]:
     count = 0
     while batch := list(islice(jobs, operations.ENQUEUE_BATCH)):
-        said = {"entrypoint"}.union(*map(_fields, batch))
-        columns: Any = {name: [job.get(name, UNSAID.get(name)) for job in batch] for name in said}
-        job_ids = yield from enqueue(**columns, on_conflict=on_conflict)
+        for job in batch:
+            _require_fields(job)
+        job_ids = yield from enqueue_all(batch, on_conflict=on_conflict)
         count += sum(job_id is not None for job_id in job_ids)
     return count
 
 
-def _fields(job: object) -> Set[str]:
+def _require_fields(job: object) -> None:
     if not isinstance(job, Mapping):
         raise InvalidJobError(f"enqueue_each() takes a mapping for each job, such as NewJob, not {job!r}")
     if unknown := job.keys() - NewJob.__annotations__.keys():
@@ -96,7 +103,6 @@ def _fields(job: object) -> Set[str]:
             f"a job of enqueue_each() has no {', '.join(sorted(map(repr, unknown)))}: it can have "
             f"{', '.join(NewJob.__annotations__)}"
         )
-    return job.keys()
 
 
 def require_jobs(job_ids: Sequence[int]) -> Steps[None]:

@@ -244,13 +244,7 @@ def all_ids(calls: Iterable[TaskCall], on_conflict: OnConflict) -> Steps[list[in
             f"{', '.join(sorted(said_alone))} cannot be said of one among many calls: enqueue it by itself, or put the "
             "calls together as a Workflow"
         )
-    columns: Any = {name: [call.options.get(name, UNSAID.get(name)) for call in wanted] for name in names}
-    return enqueueing.enqueue(
-        [call.entrypoint for call in wanted],
-        arguments=[call.arguments for call in wanted],
-        on_conflict=on_conflict,
-        **columns,
-    )
+    return enqueueing.enqueue_all([call.as_job() for call in wanted], on_conflict=on_conflict)
 
 
 def _first(steps: Steps[list[int | None]]) -> Steps[int | None]:
