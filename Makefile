@@ -6,6 +6,8 @@ VENV ?= .venv
 LIBRARIES ?= $(shell $(PYTHON) -c 'import sys; print("django-6.1-sqlalchemy-2.1" if sys.version_info >= (3, 12) else "django-5.2-sqlalchemy-2.0")' 2>/dev/null)
 CONSTRAINTS = constraints/$(LIBRARIES).txt
 PYTEST_ARGS ?= --quiet --numprocesses logical --maxprocesses 8 --dist loadgroup
+# What to test; everything when empty.
+TESTS ?=
 
 BIN = $(VENV)/bin
 INSTALLED = $(VENV)/installed
@@ -29,7 +31,7 @@ $(INSTALLED): pyproject.toml $(wildcard $(CONSTRAINTS))
 	@touch $@
 
 test: $(INSTALLED) ## Run the tests, on the embedded PostgreSQL or on PGQ_DSN's server.
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest $(PYTEST_ARGS) $(TESTS)
 
 check: $(INSTALLED) ## Check format, lint, types and import contracts.
 	@$(BIN)/ruff format --check --quiet . || { echo "Not formatted: $(BIN)/ruff format ." >&2; exit 1; }
