@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar
 
-from pgq_orm import operations
+from pgq_orm import operations, storable
 from pgq_orm.errors import (
     JobNotFinishedError,
     JobNotFoundError,
@@ -165,7 +165,7 @@ def log_statistics(tail: int | None = None, last: timedelta | None = None) -> St
     """
     if tail is not None and not 1 <= tail < _BIGINT.stop:
         raise ValueError(f"tail must be at least 1, or None for all, not {tail!r}")
-    seconds = None if last is None else min(last, operations.LONGEST_DELAY).total_seconds()
+    seconds = None if last is None else min(last, storable.LONGEST_DELAY).total_seconds()
     params = {"tail": tail, "last_seconds": seconds}
     return (yield from ask(Operation(statement("read_statistics"), params, _log_statistics)))
 
@@ -263,7 +263,7 @@ def _ids(given: int | Iterable[int]) -> list[int]:
     """Each id once, in the order given."""
     ids = list(dict.fromkeys([given] if isinstance(given, int) else given))
     for job_id in ids:
-        operations.check_id(job_id)
+        storable.check_id(job_id)
     return ids
 
 
@@ -276,7 +276,7 @@ def _clear(name: str, entrypoint: str | Iterable[str] | None) -> Steps[int]:
         return (yield from ask(Operation(statement(name), {"entrypoints": None}, _count)))
     entrypoints = list(dict.fromkeys([entrypoint] if isinstance(entrypoint, str) else entrypoint))
     for value in entrypoints:
-        operations.check("entrypoint", value)
+        storable.check("entrypoint", value)
     cleared = 0
     for batch in _batches(entrypoints):
         cleared += yield from ask(Operation(statement(name), {"entrypoints": batch}, _count))

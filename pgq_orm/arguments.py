@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from pgq_orm.errors import InvalidJobError, RegistrationError
 from pgq_orm.handlers import evaluated_annotation
 from pgq_orm.injection import INJECTED
-from pgq_orm.operations import dump_json
 from pgq_orm.outcomes import InvalidArgumentsError
+from pgq_orm.storable import dump_json
 
 if TYPE_CHECKING:
     from pgq_orm.validation import JsonShape

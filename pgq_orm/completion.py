@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 from uuid import UUID
 
-from pgq_orm import administration, operations, orchestration
+from pgq_orm import administration, orchestration, storable
 from pgq_orm.errors import (
     CompletionTimeoutError,
     JobNotFoundError,
@@ -90,7 +90,7 @@ class CompletionWatcher:
         a transaction which has not committed is one of those, so commit first. The database may go away and come back
         meanwhile. Cancelling the future ends the waiting, not the job.
         """
-        operations.check_id(job_id)
+        storable.check_id(job_id)
         return self._wait_for(job_id, timeout)
 
     def wait_for_workflow(

@@ -6,17 +6,17 @@ from typing import Any, Literal, Protocol, Required, TypedDict, Unpack, overload
 
 from pgq_orm import operations
 from pgq_orm.errors import InvalidJobError, JobNotFoundError
-from pgq_orm.operations import (
+from pgq_orm.operations.additions import (
     DEFAULT_QUEUE,
+    ENQUEUE_BATCH,
     Added,
     Enqueue,
     EnqueueOptions,
-    ExecuteAfter,
-    JsonObject,
     Many,
     OnConflict,
 )
 from pgq_orm.steps import Steps, ask
+from pgq_orm.storable import ExecuteAfter, JsonObject
 
 
 def enqueue(
@@ -87,7 +87,7 @@ def enqueue_all(jobs: Sequence[NewJob], *, on_conflict: OnConflict) -> Steps[lis
 
 def _each(jobs: Iterator[NewJob], on_conflict: OnConflict) -> Steps[int]:
     count = 0
-    while batch := list(islice(jobs, operations.ENQUEUE_BATCH)):
+    while batch := list(islice(jobs, ENQUEUE_BATCH)):
         for job in batch:
             _require_fields(job)
         job_ids = yield from enqueue_all(batch, on_conflict=on_conflict)
@@ -107,8 +107,8 @@ def _require_fields(job: object) -> None:
 
 def require_jobs(job_ids: Sequence[int]) -> Steps[None]:
     """Makes sure that there are jobs of these ids, to be done or in the log. Raises JobNotFoundError."""
-    for start in range(0, len(job_ids), operations.ENQUEUE_BATCH):
-        batch = job_ids[start : start + operations.ENQUEUE_BATCH]
+    for start in range(0, len(job_ids), ENQUEUE_BATCH):
+        batch = job_ids[start : start + ENQUEUE_BATCH]
         found = yield from ask(operations.find_jobs(batch))
         if missing := [job_id for job_id in batch if job_id not in found]:
             raise JobNotFoundError(missing[0])

@@ -6,10 +6,11 @@ from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
-from pgq_orm import administration, operations
+from pgq_orm import administration, operations, storable
 from pgq_orm.enqueueing import require_jobs
 from pgq_orm.errors import DuplicateJobError, WorkflowError, WorkflowNotFoundError
-from pgq_orm.operations import ENQUEUE_BATCH, Operation, Row
+from pgq_orm.operations import Operation, Row
+from pgq_orm.operations.additions import ENQUEUE_BATCH, enqueue_params
 from pgq_orm.parents import Parent, Parents
 from pgq_orm.reports import WorkflowJob, WorkflowProgress, WorkflowStatus
 from pgq_orm.sql import statement
@@ -118,7 +119,7 @@ def retry_workflow(workflow_id: UUID) -> Steps[dict[int, int]]:
 
 def parents(job_id: int) -> Steps[Parents]:
     """The jobs that a job depends on, with what came of them. Found by index."""
-    operations.check_id(job_id)
+    storable.check_id(job_id)
     return (yield from ask(read_parents(job_id)))
 
 
@@ -146,7 +147,7 @@ def _find_outsiders(flow: Workflow, planned: Sequence[Planned]) -> Steps[dict[in
     )
     job_ids = [key for key in wanted if isinstance(key, int)]
     for job_id in job_ids:
-        operations.check_id(job_id)
+        storable.check_id(job_id)
     yield from require_jobs(job_ids)
     outsiders: dict[int | str, int] = {job_id: job_id for job_id in job_ids}
     names = [key for key in wanted if isinstance(key, str)]
@@ -187,7 +188,7 @@ def _enqueue(
     for place, _, _ in edges:
         counts[place - 1] += 1
     params = {
-        **operations.enqueue_params(columns),
+        **enqueue_params(columns),
         "workflow_id": workflow_id,
         "names": [member.name for member, _ in batch],
         "parents_counts": counts,

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import Final, Literal, NamedTuple, TypeAlias, TypeVar
 
-from pgq_orm import operations
+from pgq_orm import storable
 from pgq_orm.errors import InvalidJobError, InvalidQueueError, UnknownQueueError
 from pgq_orm.executors import Executor, ExecutorFactory
 from pgq_orm.executors.push import PushQueue
@@ -212,7 +212,7 @@ def _known(names: list[str]) -> Steps[list[str]]:
 
 def _check_name(name: object) -> None:
     try:
-        operations.check("queue", name)
+        storable.check("queue", name)
     except InvalidJobError as error:
         raise InvalidQueueError(f"a {error}") from None
 
@@ -227,14 +227,14 @@ def _window(value: object) -> timedelta:
         window = value if isinstance(value, timedelta) else timedelta(seconds=float(value))  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):
         window = timedelta(0)
-    if not timedelta(0) < window <= operations.LONGEST_DELAY:
+    if not timedelta(0) < window <= storable.LONGEST_DELAY:
         raise InvalidQueueError(f"rate_limit_window must be a positive timedelta, or seconds, not {value!r}")
     return window
 
 
 def _check_instant(resume_at: object) -> None:
     try:
-        operations.check("resume_at", resume_at)
+        storable.check("resume_at", resume_at)
     except InvalidJobError as error:
         raise InvalidQueueError(str(error)) from None
 

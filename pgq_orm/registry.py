@@ -20,9 +20,10 @@ from pgq_orm.executors.ticks import (
 from pgq_orm.functions import AllowedModules
 from pgq_orm.handlers import Handler
 from pgq_orm.limits import Limit, LimitOptions, read_limit
-from pgq_orm.operations import DEFAULT_QUEUE, NAME_LENGTH
+from pgq_orm.operations.additions import DEFAULT_QUEUE
 from pgq_orm.queues import Queue
 from pgq_orm.retries import Backoff, RetryPolicy
+from pgq_orm.storable import NAME_LENGTH
 from pgq_orm.tasks import CallOptions, Task, TaskFunction
 
 P = ParamSpec("P")

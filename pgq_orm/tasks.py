@@ -27,9 +27,10 @@ from pgq_orm.enqueueing import UNSAID, NewJob
 from pgq_orm.errors import InvalidJobError, RegistrationError, SessionError
 from pgq_orm.handlers import Handler, is_async
 from pgq_orm.models import Context, Job, Schedule
-from pgq_orm.operations import ExecuteAfter, JsonObject, OnConflict
+from pgq_orm.operations.additions import OnConflict
 from pgq_orm.statuses import OnFailure
 from pgq_orm.steps import Awaiter, Caller, Steps
+from pgq_orm.storable import ExecuteAfter, JsonObject
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -10,10 +10,11 @@ from difflib import get_close_matches
 from typing import Any, NamedTuple, Protocol, TypeAlias, overload
 from uuid import UUID
 
-from pgq_orm import operations
+from pgq_orm import storable
 from pgq_orm.errors import InvalidJobError, WorkflowError
-from pgq_orm.operations import DEFAULT_QUEUE, ExecuteAfter, JsonObject
+from pgq_orm.operations.additions import DEFAULT_QUEUE
 from pgq_orm.statuses import OnFailure
+from pgq_orm.storable import ExecuteAfter, JsonObject
 
 Parent: TypeAlias = "Member | str | int"
 """A job of the same workflow, the name of one, or the id of a job that is in the database."""
@@ -40,7 +41,7 @@ class Call:
 
     def __post_init__(self) -> None:
         for column in fields(self):
-            operations.check(column.name, getattr(self, column.name))
+            storable.check(column.name, getattr(self, column.name))
 
 
 call = Call
@@ -331,8 +332,8 @@ def _parents(depends_on: DependsOn, on_failure: OnFailure) -> dict[Parent, OnFai
             raise WorkflowError(
                 f"depends_on takes what add() answered, names, and ids of jobs, not {parent!r}"
             )
-        operations.check("on_failure", policy)
-    operations.check("on_failure", on_failure)
+        storable.check("on_failure", policy)
+    storable.check("on_failure", on_failure)
     return parents
 
 

@@ -11,8 +11,8 @@ from django.core.validators import MaxLengthValidator
 from django.db import models
 from django.db.models import CheckConstraint, F, Index, Q, UniqueConstraint
 
-from pgq_orm.operations import NAME_LENGTH, YEARS
 from pgq_orm.statuses import JobStatus, LogStatus, OnFailure
+from pgq_orm.storable import NAME_LENGTH, YEARS
 from pgq_orm_django.fields import Reference, TextArrayField, TransactionNow
 from pgq_orm_django.querysets import (
     JobQuerySet,

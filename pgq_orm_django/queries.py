@@ -9,8 +9,9 @@ from typing import Literal, TypedDict, Unpack, overload
 
 from pgq_orm import enqueueing
 from pgq_orm.enqueueing import NewJob
-from pgq_orm.operations import EnqueueOptions, ExecuteAfter, JsonObject, Many, OnConflict
+from pgq_orm.operations.additions import EnqueueOptions, Many, OnConflict
 from pgq_orm.statuses import OnFailure
+from pgq_orm.storable import ExecuteAfter, JsonObject
 from pgq_orm_django import conf
 from pgq_orm_django.databases import default_alias
 from pgq_orm_django.registry import require

@@ -6,7 +6,7 @@ from typing import Any, Generic, Literal, ParamSpec, TypeVar, Unpack, overload
 from asgiref.sync import sync_to_async
 
 from pgq_orm.executors import EntrypointExecutor, ExecutorFactory
-from pgq_orm.operations import DEFAULT_QUEUE, OnConflict
+from pgq_orm.operations.additions import DEFAULT_QUEUE, OnConflict
 from pgq_orm.registry import HandlerOptions
 from pgq_orm.tasks import CallOptions, TaskCall, TaskFunction, all_ids, one_id
 from pgq_orm_django.databases import default_alias

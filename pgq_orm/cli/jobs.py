@@ -15,7 +15,7 @@ from pgq_orm.cli.databases import Dsn, ask
 from pgq_orm.cli.tables import AsJson, show
 from pgq_orm.errors import DuplicateJobError, PgqError
 from pgq_orm.job_words import describe_canceled, describe_requeued
-from pgq_orm.operations import DEFAULT_QUEUE
+from pgq_orm.operations.additions import DEFAULT_QUEUE
 from pgq_orm.overview import tracebacks, what_failed
 from pgq_orm.steps import Steps
 

@@ -21,7 +21,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncAttrs
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship, validates
 
-from pgq_orm import operations
+from pgq_orm import storable
 from pgq_orm.sqlalchemy.columns import (
     COLUMN_TYPES,
     BigInt,
@@ -177,7 +177,7 @@ class Job(Base):
         # Here and not at the flush: a flush that fails takes the session's transaction along.
         if value is None or isinstance(value, ClauseElement):
             return value
-        operations.check(column, value)
+        storable.check(column, value)
         return func.now() + value if isinstance(value, timedelta) else value
 
 

@@ -18,7 +18,9 @@ from pgq_orm import administration, operations, orchestration
 from pgq_orm.errors import DrainLimitError, JobFailedError
 from pgq_orm.executors import AbstractEntrypointExecutor
 from pgq_orm.models import Context, Job, Schedule
-from pgq_orm.operations import Ended, FailedAttempt, Lease, Operation, Outcome, Release, Settled
+from pgq_orm.operations import Operation
+from pgq_orm.operations.endings import Ended, FailedAttempt, Outcome, Release, Settled
+from pgq_orm.operations.workers import Lease
 from pgq_orm.parents import Parents
 from pgq_orm.registry import Registry
 from pgq_orm.reports import Completion

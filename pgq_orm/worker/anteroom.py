@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pgq_orm.models import Job
-from pgq_orm.operations import Release
+from pgq_orm.operations.endings import Release
 
 SPAN_SECONDS = 0.025
 """Attempts that ended are counted over two spans of this length; as many more are picked ahead."""

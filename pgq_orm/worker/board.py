@@ -13,7 +13,8 @@ from pgq_orm.errors import LeaseLost
 from pgq_orm.executors import AbstractEntrypointExecutor
 from pgq_orm.executors.transactional import TransactionalContext
 from pgq_orm.models import Cancellation, Context, Job, Schedule
-from pgq_orm.operations import Ended, Lease, Outcome, Release, Settled
+from pgq_orm.operations.endings import Ended, Outcome, Release, Settled
+from pgq_orm.operations.workers import Lease
 from pgq_orm.parents import Parents
 from pgq_orm.registry import Entrypoint, Registry
 from pgq_orm.statuses import LogStatus

@@ -8,7 +8,7 @@ run yet. A floor is a hint only: a sweep, which begins at the start, finds whate
 from collections.abc import Sequence
 
 from pgq_orm.models import Job
-from pgq_orm.operations import BEFORE_ALL_IDS, PRIORITIES, WHOLE_QUEUE, Stretch
+from pgq_orm.operations.picks import BEFORE_ALL_IDS, PRIORITIES, WHOLE_QUEUE, Stretch
 
 SWEEP_SHARE = 1 / 20
 """How much of its time a worker with a backlog sweeps at the most: after a sweep of 5 ms not before 100 ms."""

@@ -13,7 +13,7 @@ from contextlib import suppress
 from uuid import UUID
 
 from pgq_orm import operations
-from pgq_orm.operations import Notice
+from pgq_orm.operations.workers import Notice
 from pgq_orm.retries import Backoff
 from pgq_orm.store import Store
 from pgq_orm.worker.leases import Leases

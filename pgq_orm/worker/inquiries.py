@@ -8,7 +8,9 @@ from typing import TypeVar
 
 from pgq_orm import operations, orchestration
 from pgq_orm.models import Job, Schedule
-from pgq_orm.operations import Lease, Operation, ScheduleRow
+from pgq_orm.operations import Operation
+from pgq_orm.operations.schedules import ScheduleRow
+from pgq_orm.operations.workers import Lease
 from pgq_orm.parents import Parents
 from pgq_orm.store import Store
 from pgq_orm.worker.service import AFTER_FAILURE

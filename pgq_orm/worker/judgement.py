@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 from pgq_orm.errors import in_one_line
 from pgq_orm.models import Job
-from pgq_orm.operations import LONGEST_DELAY, Ended, FailedAttempt, Outcome, Release, Settled, dump_json
+from pgq_orm.operations.endings import Ended, FailedAttempt, Outcome, Release, Settled
 from pgq_orm.outcomes import Cancel, Fail, HandlerVerdict, RetryRequested, Snooze
 from pgq_orm.registry import Entrypoint
 from pgq_orm.statuses import LogStatus
+from pgq_orm.storable import LONGEST_DELAY, dump_json
 
 ERROR_CHARACTERS = 1_000
 TRACEBACK_CHARACTERS = 20_000

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Iterable
 
 from pgq_orm.models import Job
-from pgq_orm.operations import Lease
+from pgq_orm.operations.workers import Lease
 
 
 class Leases:

@@ -12,7 +12,7 @@ from uuid import UUID
 from pgq_orm import operations
 from pgq_orm.limits import Limit
 from pgq_orm.models import Job
-from pgq_orm.operations import Hold, LimitedPick, Verdict
+from pgq_orm.operations.limited_picks import Hold, LimitedPick, Verdict
 from pgq_orm.store import Store
 from pgq_orm.worker.drain import Drain
 from pgq_orm.worker.outlook import Outlook

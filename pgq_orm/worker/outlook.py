@@ -3,7 +3,7 @@
 import random
 from math import inf
 
-from pgq_orm.operations import Hold, Verdict
+from pgq_orm.operations.limited_picks import Hold, Verdict
 
 LOOK_AGAIN_SECONDS = 0.02
 """How soon to look again after finding work; longer and longer while none is found."""

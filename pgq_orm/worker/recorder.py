@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from pgq_orm import operations
-from pgq_orm.operations import Ended, FailedAttempt, Operation, Outcome, Release, Settled
+from pgq_orm.operations import Operation
+from pgq_orm.operations.endings import Ended, FailedAttempt, Outcome, Release, Settled
 from pgq_orm.store import Store
 from pgq_orm.worker.leases import Leases
 from pgq_orm.worker.service import NEVER, Service

@@ -14,7 +14,8 @@ from uuid import UUID, uuid4
 from pgq_orm import operations
 from pgq_orm.errors import FailingListenerError, RegistrationError
 from pgq_orm.models import Context, Job
-from pgq_orm.operations import Ended, Notice
+from pgq_orm.operations.endings import Ended
+from pgq_orm.operations.workers import Notice
 from pgq_orm.queues import declare_queue
 from pgq_orm.registry import Registry
 from pgq_orm.steps import carry_out_async

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from datetime import timedelta
 
 from pgq_orm import cron, operations
-from pgq_orm.operations import ScheduleRow, Tick
+from pgq_orm.operations.schedules import ScheduleRow, Tick
 from pgq_orm.registry import ScheduleEntry
 from pgq_orm.store import Store
 from pgq_orm.worker.service import NEVER, Service

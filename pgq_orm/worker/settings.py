@@ -5,7 +5,7 @@ from datetime import timedelta
 from enum import StrEnum
 
 from pgq_orm.errors import RegistrationError
-from pgq_orm.operations import DEFAULT_QUEUE
+from pgq_orm.operations.additions import DEFAULT_QUEUE
 
 
 class QueueExecutionMode(StrEnum):

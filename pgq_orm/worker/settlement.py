@@ -5,7 +5,9 @@ from collections.abc import Awaitable, Callable
 
 from pgq_orm import operations
 from pgq_orm.models import Job
-from pgq_orm.operations import Lease, Operation, Outcome
+from pgq_orm.operations import Operation
+from pgq_orm.operations.endings import Outcome
+from pgq_orm.operations.workers import Lease
 from pgq_orm.registry import Entrypoint
 from pgq_orm.statuses import LogStatus
 from pgq_orm.worker.judgement import Returned, Timing, judge

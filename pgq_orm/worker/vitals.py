@@ -4,7 +4,7 @@ from bisect import bisect_left
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from pgq_orm.operations import Ended, FailedAttempt, Outcome, Release
+from pgq_orm.operations.endings import Ended, FailedAttempt, Outcome, Release
 
 BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
 """Seconds: the upper bounds of the intervals into which durations are sorted; the last interval has none."""

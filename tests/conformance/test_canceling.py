@@ -7,6 +7,7 @@ import psycopg
 import pytest
 
 from pgq_orm import operations
+from pgq_orm.operations.endings import Outcome, Release
 from pgq_orm.store import CANCEL
 from tests.conformance.bindings import Binding
 from tests.conformance.callers import Caller
@@ -102,7 +103,7 @@ async def test_a_job_that_is_given_back_at_this_very_moment_ends(
     binding: Binding, tables: Tables, worker_id: UUID, rival: psycopg.Connection
 ) -> None:
     job_id = tables.add_picked_job(worker_id)
-    release = operations.release([operations.Release(job_id, 1)])
+    release = operations.release([Release(job_id, 1)])
     rival.execute(release.statement.pyformat.encode(), release.params)
     assert await _canceled_while(rival, binding, tables, job_id) == {job_id: False}
     assert [log.status for log in tables.logs()] == ["canceled"]
@@ -112,7 +113,7 @@ async def test_a_job_that_finishes_at_this_very_moment_is_done(
     binding: Binding, tables: Tables, worker_id: UUID, rival: psycopg.Connection
 ) -> None:
     job_id = tables.add_picked_job(worker_id)
-    finish = operations.finish([operations.Outcome(job_id, 1, "successful", 0.0, 0.1)])
+    finish = operations.finish([Outcome(job_id, 1, "successful", 0.0, 0.1)])
     rival.execute(finish.statement.pyformat.encode(), finish.params)
     assert await _canceled_while(rival, binding, tables, job_id) == {}
     assert [log.status for log in tables.logs()] == ["successful"]

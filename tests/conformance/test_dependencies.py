@@ -10,7 +10,7 @@ import pytest
 from psycopg import IsolationLevel
 
 from pgq_orm import operations
-from pgq_orm.operations import Outcome
+from pgq_orm.operations.endings import Outcome
 from pgq_orm.workflows import chain
 from tests.conformance.bindings import Binding
 from tests.conformance.callers import Caller

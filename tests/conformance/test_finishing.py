@@ -10,7 +10,9 @@ import psycopg
 import pytest
 
 from pgq_orm import operations
-from pgq_orm.operations import FailedAttempt, Lease, Operation, Outcome, Release
+from pgq_orm.operations import Operation
+from pgq_orm.operations.endings import FailedAttempt, Outcome, Release
+from pgq_orm.operations.workers import Lease
 from tests.conformance.bindings import Binding
 from tests.conformance.ears import Ears
 from tests.conformance.tables import Tables, ago

@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from pgq_orm import operations
-from pgq_orm.operations import Lease, Notice
+from pgq_orm.operations.workers import Lease, Notice
 from tests.conformance.bindings import Binding
 from tests.conformance.ears import Ears
 from tests.conformance.tables import Tables, ago

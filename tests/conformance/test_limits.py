@@ -14,7 +14,8 @@ import pytest
 
 from pgq_orm import operations
 from pgq_orm.limits import Limit
-from pgq_orm.operations import Hold, LimitedPick, Outcome, Verdict
+from pgq_orm.operations.endings import Outcome
+from pgq_orm.operations.limited_picks import Hold, LimitedPick, Verdict
 from pgq_orm.store import Store
 from tests.conformance.bindings import STORES, Binding, OnStore
 from tests.conformance.tables import Tables, ago

@@ -9,7 +9,7 @@ import pytest
 from pgq_orm import operations
 from pgq_orm.errors import InvalidJobError
 from pgq_orm.models import Job
-from pgq_orm.operations import BEFORE_ALL_IDS, PRIORITIES, Stretch
+from pgq_orm.operations.picks import BEFORE_ALL_IDS, PRIORITIES, Stretch
 from pgq_orm.statuses import JobStatus
 from tests.conformance.bindings import Binding
 from tests.conformance.ears import Ears

@@ -18,7 +18,8 @@ from sqlalchemy import Engine, create_engine
 from sqlalchemy.orm import Session
 
 from pgq_orm import operations
-from pgq_orm.operations import Operation, Outcome
+from pgq_orm.operations import Operation
+from pgq_orm.operations.endings import Outcome
 from pgq_orm.orchestration import WorkflowHandle
 from pgq_orm.sqlalchemy import SyncQueries
 from pgq_orm.statuses import OnFailure

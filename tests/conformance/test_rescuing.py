@@ -6,7 +6,8 @@ import psycopg
 import pytest
 
 from pgq_orm import operations
-from pgq_orm.operations import Rescued
+from pgq_orm.operations.endings import Outcome
+from pgq_orm.operations.workers import Lease, Rescued
 from tests.conformance.bindings import Binding
 from tests.conformance.ears import Ears
 from tests.conformance.tables import Tables, ago
@@ -149,7 +150,7 @@ async def test_a_job_that_a_dead_workers_transaction_still_holds_keeps_no_other_
     binding: Binding, tables: Tables, dead_id: UUID, rival: psycopg.Connection
 ) -> None:
     job_id, other = tables.add_picked_job(dead_id), tables.add_picked_job(dead_id)
-    finish = operations.finish([operations.Outcome(job_id, 1, "successful", 0.0, 0.1)])
+    finish = operations.finish([Outcome(job_id, 1, "successful", 0.0, 0.1)])
     rival.execute(finish.statement.pyformat.encode(), finish.params)
     assert await rescue(binding) == [Rescued(other, is_queued=True)]
     rival.rollback()
@@ -160,7 +161,7 @@ async def test_a_worker_that_is_just_beating_is_not_dead(
     binding: Binding, tables: Tables, dead_id: UUID, rival: psycopg.Connection
 ) -> None:
     job_id = tables.add_picked_job(dead_id)
-    beat = operations.beat(dead_id, [operations.Lease(job_id, 1)], unheld_seconds=30.0)
+    beat = operations.beat(dead_id, [Lease(job_id, 1)], unheld_seconds=30.0)
     rival.execute(beat.statement.pyformat.encode(), beat.params)
     assert await rescue(binding) == []
     rival.commit()

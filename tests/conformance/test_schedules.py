@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from pgq_orm import operations
-from pgq_orm.operations import Tick
+from pgq_orm.operations.schedules import Tick
 from tests.conformance.bindings import Binding
 from tests.conformance.tables import Tables, ago
 from tests.eventually import aeventually

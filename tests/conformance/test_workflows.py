@@ -15,7 +15,7 @@ from pgq_orm.errors import (
     WorkflowError,
     WorkflowNotFoundError,
 )
-from pgq_orm.operations import Outcome
+from pgq_orm.operations.endings import Outcome
 from pgq_orm.orchestration import WorkflowHandle
 from pgq_orm.workflows import Workflow, call, chain, group
 from tests.conformance.callers import Caller

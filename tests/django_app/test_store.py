@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from django.db import DataError, OperationalError, ProgrammingError, connection
 
-from pgq_orm import operations
+from pgq_orm import operations, storable
 from pgq_orm.errors import SchemaError
 from pgq_orm.operations import Operation
 from pgq_orm.sql import Statement
@@ -105,7 +105,7 @@ async def test_missing_tables_name_the_command() -> None:
     with pytest.raises(SchemaError, match=command):
         await require_schema(store)
     with pytest.raises(SchemaError, match=command):
-        await store.run(operations.prune(retention=operations.LONGEST_DELAY, batch_size=1))
+        await store.run(operations.prune(retention=storable.LONGEST_DELAY, batch_size=1))
     await store.close()
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from pgq_orm.enqueueing import NewJob
 from pgq_orm.errors import DuplicateJobError, InvalidJobError
-from pgq_orm.operations import ENQUEUE_BATCH
+from pgq_orm.operations.additions import ENQUEUE_BATCH
 from tests.queries.askers import Asker
 from tests.queries.workshop import Workshop
 

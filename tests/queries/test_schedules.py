@@ -8,7 +8,7 @@ import pytest
 
 from pgq_orm import operations
 from pgq_orm.errors import UnknownScheduleError
-from pgq_orm.operations import Tick
+from pgq_orm.operations.schedules import Tick
 from pgq_orm.reports import ScheduleState
 from tests.queries.askers import Asker
 from tests.queries.workshop import Workshop

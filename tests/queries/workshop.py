@@ -9,7 +9,9 @@ from psycopg.rows import namedtuple_row
 
 from pgq_orm import operations
 from pgq_orm.models import Job
-from pgq_orm.operations import DEFAULT_QUEUE, FailedAttempt, Operation, Outcome
+from pgq_orm.operations import Operation
+from pgq_orm.operations.additions import DEFAULT_QUEUE
+from pgq_orm.operations.endings import FailedAttempt, Outcome
 from pgq_orm.statuses import LogStatus
 
 T = TypeVar("T")

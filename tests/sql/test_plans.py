@@ -9,7 +9,10 @@ import psycopg
 import pytest
 
 from pgq_orm import operations
-from pgq_orm.operations import FailedAttempt, Lease, Operation, Outcome, Stretch
+from pgq_orm.operations import Operation
+from pgq_orm.operations.endings import FailedAttempt, Outcome, Release
+from pgq_orm.operations.picks import Stretch
+from pgq_orm.operations.workers import Lease
 from pgq_orm.store import BOOKKEEPING_SETTINGS
 from tests.databases import database_name, fresh_database
 from tests.sql.prepared import PlanMode, explain
@@ -147,7 +150,7 @@ def test_a_promotion_looks_at_what_is_due_and_not_at_what_waits(
 OPERATIONS: dict[str, Callable[[], Operation[Any]]] = {
     "finish": lambda: operations.finish([Outcome(*held, "successful", 0.0, 0.1) for held in HELD]),
     "retry": lambda: operations.retry(LIVING, [FailedAttempt(*held, 1.0, 0.1, "E", "T") for held in HELD]),
-    "release": lambda: operations.release([operations.Release(*held) for held in HELD]),
+    "release": lambda: operations.release([Release(*held) for held in HELD]),
     "beat": lambda: operations.beat(LIVING, HELD, unheld_seconds=30.0),
     "rescue": lambda: operations.rescue(crash_limit=5, batch_size=1000),
     "cancel": lambda: operations.cancel([held.id for held in HELD]),

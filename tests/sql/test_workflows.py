@@ -9,7 +9,7 @@ from sqlalchemy import create_engine
 from sqlalchemy.orm import Session
 
 from pgq_orm import operations
-from pgq_orm.operations import Outcome
+from pgq_orm.operations.endings import Outcome
 from pgq_orm.orchestration import WorkflowHandle
 from pgq_orm.sql import names, statement
 from pgq_orm.sqlalchemy import SyncQueries

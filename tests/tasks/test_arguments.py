@@ -16,8 +16,8 @@ from sqlalchemy.orm import Session
 from pgq_orm import INJECTED, Registry
 from pgq_orm.errors import InvalidJobError, NotInjectedError, RegistrationError
 from pgq_orm.models import Context
-from pgq_orm.operations import dump_json
 from pgq_orm.outcomes import Cancel, InvalidArgumentsError, Snooze
+from pgq_orm.storable import dump_json
 from pgq_orm.tasks import Task
 from pgq_orm.validation import jsonable
 from tests.tasks.shop import Address, Colour, Line, send_receipt

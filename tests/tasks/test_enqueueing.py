@@ -184,7 +184,7 @@ def test_what_depends_on_others_is_enqueued_by_itself(engine: Engine) -> None:
 
 
 def test_every_option_of_enqueue_may_be_said_of_a_call() -> None:
-    from pgq_orm.operations import EnqueueOptions
+    from pgq_orm.operations.additions import EnqueueOptions
 
     common = {"priority", "execute_after", "dedupe_key", "headers"}
     assert CallOptions.__annotations__.keys() == (EnqueueOptions.__annotations__.keys() | common) - {

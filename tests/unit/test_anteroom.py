@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from pgq_orm.models import Job
-from pgq_orm.operations import Release
+from pgq_orm.operations.endings import Release
 from pgq_orm.worker import anteroom
 from pgq_orm.worker.anteroom import SPAN_SECONDS, Anteroom, Pace
 from tests.executors.jobs import picked_job

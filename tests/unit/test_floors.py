@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from pgq_orm.models import Job
-from pgq_orm.operations import BEFORE_ALL_IDS, PRIORITIES, WHOLE_QUEUE, Stretch
+from pgq_orm.operations.picks import BEFORE_ALL_IDS, PRIORITIES, WHOLE_QUEUE, Stretch
 from pgq_orm.worker.floors import (
     CHEAP_SECONDS,
     MOST_PRIORITIES,

@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 
 from pgq_orm.models import Job
-from pgq_orm.operations import LONGEST_DELAY, Ended, FailedAttempt, Outcome, Release
+from pgq_orm.operations.endings import Ended, FailedAttempt, Outcome, Release
 from pgq_orm.outcomes import Cancel, Retry, RetryRequested, Snooze
 from pgq_orm.registry import Entrypoint, HandlerOptions, Registry
 from pgq_orm.retries import Backoff
 from pgq_orm.statuses import JobStatus
+from pgq_orm.storable import LONGEST_DELAY
 from pgq_orm.worker.judgement import Raised, Returned, Timing, judge
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -11,6 +11,7 @@ import pytest
 
 from pgq_orm import operations
 from pgq_orm.errors import InvalidJobError
+from pgq_orm.operations.additions import Enqueue
 
 LONG = "x" * 501
 NESTED: list[object] = []
@@ -20,7 +21,7 @@ CIRCULAR: dict[str, object] = {}
 CIRCULAR["self"] = CIRCULAR
 
 
-def enqueue(**parameters: Any) -> operations.Enqueue:
+def enqueue(**parameters: Any) -> Enqueue:
     return operations.enqueue(**{"entrypoint": "mail"} | parameters)
 
 

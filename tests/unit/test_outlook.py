@@ -4,7 +4,7 @@ from math import inf
 
 import pytest
 
-from pgq_orm.operations import Hold, Verdict
+from pgq_orm.operations.limited_picks import Hold, Verdict
 from pgq_orm.worker.outlook import HELD_SECONDS, Outlook
 
 NOW = 1000.0
