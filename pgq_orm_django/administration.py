@@ -64,7 +64,7 @@ def list_failed_jobs(
 ) -> list[FailedJob]:
     """The jobs that ended as `exception`, the latest first, a page at a time.
 
-    `Log.objects.failed().final()` are the same, as rows.
+    `Log.objects.failed()` are the same, as rows.
     """
     return carry_out(administration.list_failed_jobs(limit, after=after), using or default_alias())
 

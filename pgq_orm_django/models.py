@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any, get_args
 
+from django.apps import apps
+from django.core.exceptions import ImproperlyConfigured
 from django.core.validators import MaxLengthValidator
 from django.db import models
 from django.db.models import CheckConstraint, F, Index, Q, UniqueConstraint
@@ -21,6 +23,13 @@ from pgq_orm_django.querysets import (
     ScheduleQuerySet,
     WorkerQuerySet,
 )
+
+if not apps.is_installed("pgq_orm_django"):
+    # Django's own words are about an app_label that is missing, which helps the author of models and nobody else.
+    raise ImproperlyConfigured(
+        "the job queue is not among the installed apps: add 'pgq_orm_django' to INSTALLED_APPS in the settings, and "
+        "create its tables: python manage.py migrate"
+    )
 
 
 class Job(models.Model):

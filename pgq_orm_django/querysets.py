@@ -98,6 +98,10 @@ class LogQuerySet(QuerySet["Log"]):
         return self.filter(status=LogStatus.SUCCESSFUL)
 
     def failed(self) -> Self:
+        """Those by which their job failed for good: one for each job that `list_failed_jobs` lists."""
+        return self.failed_attempts().final()
+
+    def failed_attempts(self) -> Self:
         """Those that ended in an exception, whether or not the job was tried again."""
         return self.filter(status=LogStatus.EXCEPTION)
 
@@ -106,7 +110,7 @@ class LogQuerySet(QuerySet["Log"]):
         return self.filter(status=LogStatus.CANCELED)
 
     def retried(self) -> Self:
-        """Those after which the job was tried again."""
+        """Those that ended in an exception after which the job was tried again."""
         return self.filter(retried=True)
 
     @verb

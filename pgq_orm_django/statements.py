@@ -1,9 +1,11 @@
 """Statements: runs the core's operations on Django's connections, inside whatever transaction is open there."""
 
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import TypeVar
 
+from django.core.exceptions import SynchronousOnlyOperation
 from django.db import ProgrammingError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from psycopg.errors import UndefinedTable
@@ -24,8 +26,9 @@ def carry_out(steps: Steps[T], using: str) -> T:
 def carry_out_whole(steps: Steps[T], using: str) -> T:
     """Executes all of the operations or none: in the transaction that is open, or in one of their own."""
     connection = connections[using]
+    with _naming_the_twin():
+        is_open = connection.in_atomic_block or not connection.get_autocommit()
     # No block within the caller's: an error of ours that left it would doom the caller's transaction.
-    is_open = connection.in_atomic_block or not connection.get_autocommit()
     with nullcontext() if is_open else transaction.atomic(using):
         return carry_out(steps, using)
 
@@ -33,7 +36,8 @@ def carry_out_whole(steps: Steps[T], using: str) -> T:
 def run(operation: Operation[T], using: str) -> T:
     """Executes an operation on this thread's connection to a database.
 
-    Raises SessionError if that is no PostgreSQL, and SchemaError if it has not been migrated.
+    Raises SessionError if that is no PostgreSQL, SchemaError if it has not been migrated, and SynchronousOnlyOperation
+    where an event loop runs.
     """
     connection = connections[using]
     if connection.vendor != "postgresql":
@@ -41,7 +45,8 @@ def run(operation: Operation[T], using: str) -> T:
             f"the database {using!r} is {connection.display_name}, and jobs need PostgreSQL: pass using= with the "
             "alias of a PostgreSQL database, or set it as PGQ['DATABASE']"
         )
-    return run_on(connection, operation)
+    with _naming_the_twin():
+        return run_on(connection, operation)
 
 
 def run_on(connection: BaseDatabaseWrapper, operation: Operation[T]) -> T:
@@ -54,6 +59,19 @@ def run_on(connection: BaseDatabaseWrapper, operation: Operation[T]) -> T:
                 raise SchemaError(missing(connection.alias)) from error
             raise
         return operation.read(cursor.fetchall() if cursor.description else ())
+
+
+@contextmanager
+def _naming_the_twin() -> Iterator[None]:
+    """Adds to Django's refusal to block an event loop what there is to be awaited instead."""
+    try:
+        yield
+    except SynchronousOnlyOperation as error:
+        raise SynchronousOnlyOperation(
+            "this blocks, and was called in async code, where its twin is awaited, whose name has an `a` in front: "
+            "`await aenqueue(…)` for enqueue(…). What belongs into one transaction.atomic() goes into a function of "
+            "its own, with the blocking calls: `await sync_to_async(function)()`"
+        ) from error
 
 
 def missing(using: str) -> str:

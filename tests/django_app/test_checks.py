@@ -1,5 +1,8 @@
 """System checks and settings: what is wrong is said before the first job."""
 
+import re
+from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -43,6 +46,14 @@ def test_a_setting_that_cannot_be_meant_is_explained(given: Any, said: str) -> N
         with pytest.raises(ImproperlyConfigured) as caught:
             conf.current()
         assert said in str(caught.value)
+
+
+def test_the_page_has_every_key_with_its_type_and_its_default() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "running.md").read_text(encoding="utf-8")
+    said = re.findall(r"^\| `([A-Z_]+)` \| `(.*?)` \| `(.*?)` \| \S", page, re.MULTILINE)
+    assert said == [
+        (field.name.upper(), field.type.__name__, repr(field.default)) for field in fields(conf.Settings)
+    ]
 
 
 def test_all_faults_are_told_at_once() -> None:

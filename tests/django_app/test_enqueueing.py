@@ -1,7 +1,7 @@
 """Enqueueing: a job exists exactly when the caller's transaction commits, whichever door it came through."""
 
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -18,9 +18,10 @@ from pgq_orm.errors import (
     SessionError,
     UnknownEntrypointError,
 )
-from pgq_orm_django import acancel, aenqueue, cancel, enqueue
+from pgq_orm_django import acancel, aenqueue, cancel, enqueue, wait_for
 from pgq_orm_django.models import Job, Log
 from tests.django_app.factories import a_worker
+from tests.django_app.shop.tasks import greet
 
 pytestmark = pytest.mark.usefixtures("db")
 
@@ -228,11 +229,22 @@ class TestWhatCannotBeMeant:
         with pytest.raises(SchemaError, match=r"manage\.py migrate pgq_orm_django --database=other"):
             enqueue("mail", using="other")
 
-    def test_async_code_is_told_to_await(self) -> None:
+    @pytest.mark.parametrize(
+        "block",
+        [
+            lambda: enqueue("mail"),
+            lambda: enqueue(["mail", "mail"]),
+            lambda: cancel(1),
+            lambda: wait_for(1, None),
+            lambda: greet.enqueue("7", on=date(2026, 1, 1)),
+        ],
+        ids=["enqueue", "enqueue many", "cancel", "wait_for", "a task"],
+    )
+    def test_async_code_is_told_what_to_await(self, block: Callable[[], object]) -> None:
         async def view() -> None:
-            enqueue("mail")
+            block()
 
-        with pytest.raises(SynchronousOnlyOperation):
+        with pytest.raises(SynchronousOnlyOperation, match=r"`await aenqueue\(…\)` for enqueue\(…\)"):
             async_to_sync(view)()
 
 

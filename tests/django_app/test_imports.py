@@ -49,3 +49,33 @@ def test_setting_up_imports_no_tasks_and_opens_no_connection() -> None:
 
 def test_a_tasks_module_can_be_imported_first() -> None:
     run("import django; django.setup(); import tests.django_app.shop.tasks", **WITH_SETTINGS)
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        "import pgq_orm_django.models",
+        "from pgq_orm_django import enqueue; enqueue('mail')",
+        "from pgq_orm_django import queue_size; queue_size()",
+        "from pgq_orm_django.testing import drain; drain()",
+        "import pgq_orm_django.backend",
+    ],
+)
+def test_a_project_that_has_not_installed_the_app_is_told_how(first: str) -> None:
+    run(
+        f"""
+import django
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+
+settings.configure(INSTALLED_APPS=["django.contrib.contenttypes"], PGQ={{"STRICT_ENTRYPOINTS": False}})
+django.setup()
+try:
+    {first}
+except ImproperlyConfigured as error:
+    assert "add 'pgq_orm_django' to INSTALLED_APPS" in str(error), error
+    assert "manage.py migrate" in str(error), error
+else:
+    raise AssertionError("nothing was said")
+"""
+    )

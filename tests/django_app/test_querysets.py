@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 from django.db.models import F
 
+from pgq_orm_django import list_failed_jobs
 from pgq_orm_django.models import Job, Log, Schedule, Worker
 from tests.django_app.factories import NOON, a_log, a_schedule, a_worker
 
@@ -58,11 +59,16 @@ def test_log_rows_by_outcome() -> None:
     assert Log.objects.canceled().get() == logs["canceled"]
 
 
-def test_attempts_that_were_made_again_and_last_ones() -> None:
+def test_a_failure_that_was_retried_is_an_attempt_that_failed_and_no_failed_job() -> None:
     first = a_log(status="exception", retried=True)
     last = a_log(status="exception", attempt=2)
-    assert Log.objects.failed().retried().get() == first
-    assert Log.objects.failed().final().get() == last
+    a_log(job_id=2, status="exception", retried=True)
+    a_log(job_id=2, attempt=2)
+    assert Log.objects.failed().get() == last
+    assert [job.log_id for job in list_failed_jobs()] == [last.pk]
+    assert Log.objects.failed_attempts().count() == 3
+    assert Log.objects.failed_attempts().retried().get(job_id=1) == first
+    assert Log.objects.final().count() == 2
 
 
 def test_schedules_by_state() -> None:
