@@ -11,7 +11,7 @@ from pgq_orm import contexts
 from pgq_orm.autocommit import AutocommitQueries
 from pgq_orm.errors import JobNotRunningError
 from pgq_orm.models import Context
-from pgq_orm.queues import Queue
+from pgq_orm.queues import Names, Queue, names_in
 from pgq_orm.registry import Registry
 from pgq_orm.store import Store, open_store
 from pgq_orm.worker.allowance import Ending
@@ -38,7 +38,7 @@ class Application:
         *,
         registry: Registry | None = None,
         resources: MutableMapping[Any, Any] | None = None,
-        queues: Iterable[Queue] = (),
+        queues: Queue | Iterable[Queue] = (),
     ) -> None:
         shared = connection if isinstance(connection, Application) else None
         self.connection: object = connection if shared is None else shared.connection
@@ -58,7 +58,7 @@ class Application:
         """Set once `run()` has registered its worker, which picks jobs from then on."""
         self._runners: list[Runner] = [] if shared is None else shared._runners  # those at work
         self._last_runner: Runner | None = None
-        for queue in queues:
+        for queue in [queues] if isinstance(queues, Queue | str) else queues:
             self.registry.queue(queue)
         self._set_up()
 
@@ -71,7 +71,7 @@ class Application:
         shutdown_on_listener_failure: bool = DEFAULTS.shutdown_on_listener_failure,
         heartbeat_timeout: timedelta = DEFAULTS.heartbeat_timeout,
         *,
-        queues: Iterable[str] | None = None,
+        queues: Names | None = None,
         crash_limit: int = DEFAULTS.crash_limit,
         log_retention: timedelta | None = DEFAULTS.log_retention,
         max_jobs: int | None = DEFAULTS.max_jobs,
@@ -87,7 +87,7 @@ class Application:
         `shutdown_on_listener_failure` asks for it.
         """
         settings = WorkerSettings(
-            queues=self._queues() if queues is None else tuple(queues),
+            queues=self._queues() if queues is None else names_in(queues),
             batch_size=batch_size,
             max_concurrent_tasks=(
                 DEFAULTS.max_concurrent_tasks if max_concurrent_tasks is None else max_concurrent_tasks

@@ -12,10 +12,18 @@ _BINDINGS = {"sqlalchemy": "pgq_orm.sqlalchemy"}
 
 def find_binding(connection: object, module: str) -> ModuleType | None:
     """A module of the binding that knows such objects; None if no binding does."""
-    for kind in type(connection).__mro__:
-        if binding := _BINDINGS.get(kind.__module__.partition(".")[0]):
-            return import_module(f"{binding}.{module}")
-    return None
+    binding = _binding_of(type(connection))
+    return import_module(f"{binding}.{module}") if binding else None
+
+
+def is_of_binding(kind: object) -> bool:
+    """Whether it is a class of objects that some binding may know."""
+    return isinstance(kind, type) and _binding_of(kind) is not None
+
+
+def _binding_of(kind: type) -> str | None:
+    found = (_BINDINGS.get(base.__module__.partition(".")[0]) for base in kind.__mro__)
+    return next(filter(None, found), None)
 
 
 def describe(connection: object) -> str:

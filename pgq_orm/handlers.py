@@ -4,14 +4,18 @@ import functools
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
+from pgq_orm.bindings import is_of_binding
 from pgq_orm.errors import RegistrationError
 from pgq_orm.models import Context, Job, Schedule
 from pgq_orm.parents import Parents
 from pgq_orm.store import Scopes
 
 Handler = Callable[..., Any]
+
+_GIVEN = (Job, Schedule, Context, Parents)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +63,10 @@ def read_signature(handler: Handler, scopes: Scopes, accepts_context: bool | Non
             context_parameter = parameter.name
         elif parameter.annotation is Parents:
             parents_parameter = parameter.name
-        elif parameter.annotation is not inspect.Parameter.empty and scopes.claims(parameter.annotation):
+        elif _is_claimed(parameter, handler, scopes):
             resources[parameter.name] = parameter.annotation
         elif index == 0:
+            _require_subject(parameter, handler)
             takes_subject = True
         elif accepts_context and index == 1:
             context_parameter = parameter.name
@@ -77,6 +82,53 @@ def read_signature(handler: Handler, scopes: Scopes, accepts_context: bool | Non
             "add a second one"
         )
     return Signature(takes_subject, context_parameter, resources, parents_parameter)
+
+
+def require_subject(handler: Handler) -> None:
+    """Refuses a first parameter that can be given neither the job nor anything of a binding. Raises RegistrationError.
+
+    For where a handler is registered: which binding its worker will have is not known yet.
+    """
+    for parameter in _parameters(handler)[:1]:
+        if not is_of_binding(parameter.annotation):
+            _require_subject(parameter, handler)
+
+
+def _require_subject(parameter: inspect.Parameter, handler: Handler) -> None:
+    if _may_be_given(parameter.annotation):
+        return
+    is_other_job = getattr(parameter.annotation, "__name__", "") == Job.__name__
+    raise RegistrationError(
+        f"{_name(handler)}() has the parameter {parameter}, but its first one is given the job, a "
+        f"{Job.__module__}.{Job.__name__}: "
+        + (
+            f"import {Job.__name__} from {Job.__module__}"
+            if is_other_job
+            else "annotate it so, and find what was enqueued in job.arguments; for a function with parameters of its "
+            "own write @task in place of @entrypoint"
+        )
+    )
+
+
+def _may_be_given(annotation: object) -> bool:
+    """Whether the worker has something of that type for a first parameter; nobody knows for what is not a class."""
+    kind = get_origin(annotation) or annotation
+    if kind is Annotated:
+        return _may_be_given(get_args(annotation)[0])
+    if kind in (Union, UnionType):
+        return any(map(_may_be_given, get_args(annotation)))
+    if kind in (inspect.Parameter.empty, Any) or getattr(kind, "_is_protocol", False):
+        return True
+    return not isinstance(kind, type) or any(issubclass(given, kind) for given in _GIVEN)
+
+
+def _is_claimed(parameter: inspect.Parameter, handler: Handler, scopes: Scopes) -> bool:
+    if parameter.annotation is inspect.Parameter.empty:
+        return False
+    try:
+        return scopes.claims(parameter.annotation, is_async=is_async(handler))
+    except RegistrationError as error:
+        raise RegistrationError(f"{_name(handler)}() has the parameter {parameter}: {error}") from None
 
 
 def _parameters(handler: Handler) -> list[inspect.Parameter]:

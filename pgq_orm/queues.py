@@ -78,6 +78,11 @@ class Queue:
         return self == other and _name_of(self.executor) == _name_of(other.executor)
 
 
+def names_in(given: Names) -> tuple[str, ...]:
+    """The names that are meant: one alone is a name, and no list of letters."""
+    return (given,) if isinstance(given, str) else tuple(given)
+
+
 # Steps
 
 
@@ -87,7 +92,7 @@ def declare_queue(queue: Queue | Iterable[Queue], *, upsert: bool = False) -> St
     A queue that has one keeps what was said of it at run time. `upsert=True` replaces its limits by those given; a
     pause outlasts even that.
     """
-    queues = [queue] if isinstance(queue, Queue) else list(queue)
+    queues = [queue] if isinstance(queue, Queue | str) else list(queue)
     for each in queues:
         if not isinstance(each, Queue):
             raise InvalidQueueError(f"expected a Queue, not {each!r}")
@@ -194,7 +199,7 @@ def _name_of(executor: QueueExecutor | None) -> str:
 
 def _names(given: Names) -> list[str]:
     """Each name once, sorted: whoever locks several rows locks them in this order."""
-    names = sorted({given} if isinstance(given, str) else set(given), key=str)
+    names = sorted(set(names_in(given)), key=str)
     if len(names) > MOST_NAMES:
         raise InvalidQueueError(f"at most {MOST_NAMES} queues in one call, not {len(names)}")
     for name in names:

@@ -1,6 +1,6 @@
 """Registry: which handler runs the jobs of which entrypoint, and which schedules enqueue them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Literal, ParamSpec, TypeAlias, TypedDict, TypeVar, Unpack, overload
@@ -21,7 +21,7 @@ from pgq_orm.functions import AllowedModules
 from pgq_orm.handlers import Handler
 from pgq_orm.limits import Limit, LimitOptions, read_limit
 from pgq_orm.operations.additions import DEFAULT_QUEUE
-from pgq_orm.queues import Queue
+from pgq_orm.queues import Names, Queue, names_in
 from pgq_orm.retries import Backoff, RetryPolicy
 from pgq_orm.storable import NAME_LENGTH
 from pgq_orm.tasks import CallOptions, Task, TaskFunction
@@ -158,7 +158,7 @@ class Registry:
         self,
         name: str | None = None,
         *,
-        aliases: Sequence[str] = (),
+        aliases: Names = (),
         queue: str = DEFAULT_QUEUE,
         priority: int = 0,
         executor_factory: ExecutorFactory = EntrypointExecutor,
@@ -169,7 +169,7 @@ class Registry:
         self,
         name: Any = None,
         *,
-        aliases: Sequence[str] = (),
+        aliases: Names = (),
         queue: str = DEFAULT_QUEUE,
         priority: int = 0,
         executor_factory: ExecutorFactory = EntrypointExecutor,
@@ -198,7 +198,7 @@ class Registry:
     def declare(
         self,
         task: TaskFunction[P, R],
-        aliases: Sequence[str],
+        aliases: Names,
         executor_factory: ExecutorFactory,
         options: HandlerOptions,
     ) -> None:
@@ -208,7 +208,7 @@ class Registry:
                 f"task {task.name!r} says by itself what it is given: leave accepts_context out, and give it "
                 "a parameter `context: Context = INJECTED` if it wants one"
             )
-        for name in (task.name, *aliases):
+        for name in (task.name, *names_in(aliases)):
             self.entrypoint(name, executor_factory=executor_factory, **options)(task.handler)
 
     def schedule(

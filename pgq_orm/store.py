@@ -40,11 +40,11 @@ LISTEN_CHECK_SECONDS = 60.0
 class Scopes(Protocol):
     """What surrounds a handler: the sessions it asks for by annotation, and the hygiene of its connections."""
 
-    def claims(self, annotation: object) -> bool:
-        """Whether a handler's parameter with this annotation is filled from here.
+    def claims(self, annotation: object, *, is_async: bool) -> bool:
+        """Whether a parameter with this annotation, of an async handler or of a sync one, is filled from here.
 
         Raises RegistrationError for an annotation that is ours but cannot be served, such as a sync session in
-        a worker that has only an async engine.
+        a worker that has only an async engine, or in a handler that must not block.
         """
         ...
 

@@ -51,7 +51,7 @@ class TransactionalScopes(Protocol):
     commit by itself.
     """
 
-    def check_transactional(self, wanted: Mapping[str, object], *, is_async: bool) -> None:
+    def check_transactional(self, wanted: Mapping[str, object]) -> None:
         """Refuses a handler whose writes we could not find by what it asks for (name to annotation).
 
         Raises RegistrationError.

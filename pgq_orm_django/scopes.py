@@ -29,7 +29,7 @@ class ConnectionScopes:
         # What each thread kept open after its last job; every thread writes its own key
         self._kept: dict[int, Sequence[BaseDatabaseWrapper]] = {}
 
-    def claims(self, annotation: object) -> bool:
+    def claims(self, annotation: object, *, is_async: bool) -> bool:
         return False
 
     @asynccontextmanager
@@ -51,7 +51,7 @@ class ConnectionScopes:
             clean_connections()
             self._kept[get_ident()] = connections.all(initialized_only=True)
 
-    def check_transactional(self, wanted: Mapping[str, object], *, is_async: bool) -> None:
+    def check_transactional(self, wanted: Mapping[str, object]) -> None:
         check_transactional(self._using)
 
     @asynccontextmanager

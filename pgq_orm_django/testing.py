@@ -3,7 +3,7 @@
 For `TestCase`, whose transaction is rolled back, for `TransactionTestCase`, and for pytest-django; no worker is needed.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, MutableMapping
 from concurrent.futures import Executor
 from contextlib import (
     asynccontextmanager,
@@ -20,6 +20,7 @@ from psycopg.pq import TransactionStatus
 
 from pgq_orm.models import Job
 from pgq_orm.operations import Operation
+from pgq_orm.queues import Names, names_in
 from pgq_orm.registry import Registry
 from pgq_orm.testing.bench import LIMIT, Attempt, Bench, Drained, Wish
 from pgq_orm.testing.expectations import Expected, Target, enqueued, expect, not_enqueued
@@ -48,7 +49,7 @@ __unittest = True
 def drain(
     handlers: Registry | None = None,
     *,
-    queues: Sequence[str] | None = None,
+    queues: Names | None = None,
     retries: bool = True,
     ahead: timedelta = timedelta(0),
     raises: bool = True,
@@ -74,7 +75,7 @@ def drain(
 async def adrain(
     handlers: Registry | None = None,
     *,
-    queues: Sequence[str] | None = None,
+    queues: Names | None = None,
     retries: bool = True,
     ahead: timedelta = timedelta(0),
     raises: bool = True,
@@ -90,7 +91,7 @@ async def adrain(
 
 def _wish(
     handlers: Registry | None,
-    queues: Sequence[str] | None,
+    queues: Names | None,
     retries: bool,
     ahead: timedelta,
     raises: bool,
@@ -100,7 +101,7 @@ def _wish(
     return Wish(
         registry=discover() if handlers is None else handlers,
         resources={} if resources is None else resources,
-        queues=None if queues is None else tuple(queues),
+        queues=None if queues is None else names_in(queues),
         retries=retries,
         ahead=ahead,
         raises=raises,

@@ -1,12 +1,13 @@
 """Typed tasks: functions whose calls are enqueued in the caller's transaction, with their own parameters and types."""
 
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Generic, Literal, ParamSpec, TypeVar, Unpack, overload
 
 from asgiref.sync import sync_to_async
 
 from pgq_orm.executors import EntrypointExecutor, ExecutorFactory
 from pgq_orm.operations.additions import DEFAULT_QUEUE, OnConflict
+from pgq_orm.queues import Names
 from pgq_orm.registry import HandlerOptions
 from pgq_orm.tasks import CallOptions, TaskCall, TaskFunction, all_ids, one_id
 from pgq_orm_django.databases import default_alias
@@ -79,7 +80,7 @@ def task(function: Callable[P, R], /) -> Task[P, R, int]: ...
 def task(
     name: str | None = None,
     *,
-    aliases: Sequence[str] = (),
+    aliases: Names = (),
     queue: str = DEFAULT_QUEUE,
     priority: int = 0,
     executor_factory: ExecutorFactory = EntrypointExecutor,
@@ -90,7 +91,7 @@ def task(
 def task(
     name: Any = None,
     *,
-    aliases: Sequence[str] = (),
+    aliases: Names = (),
     queue: str = DEFAULT_QUEUE,
     priority: int = 0,
     executor_factory: ExecutorFactory = EntrypointExecutor,

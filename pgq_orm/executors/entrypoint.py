@@ -1,6 +1,7 @@
 """Entrypoint: the executor that calls the handler, in the loop or in a thread."""
 
 import asyncio
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -15,7 +16,7 @@ from pgq_orm.executors.transactional import (
     settle_in_thread,
     settlement_of,
 )
-from pgq_orm.handlers import is_async, read_signature
+from pgq_orm.handlers import Handler, is_async, read_signature, require_subject
 from pgq_orm.models import Context, Job
 from pgq_orm.transactions import TransactionalScopes
 
@@ -32,6 +33,11 @@ class EntrypointExecutor(AbstractEntrypointExecutor):
         time_limit=True, cancellation=True, transactional=True
     )
 
+    @classmethod
+    def check(cls, handler: Handler, options: Mapping[str, object]) -> None:
+        super().check(handler, options)
+        require_subject(handler)
+
     def __post_init__(self) -> None:
         self._handler = self.parameters.func
         self._signature = read_signature(
@@ -39,12 +45,7 @@ class EntrypointExecutor(AbstractEntrypointExecutor):
         )
         self._is_async = is_async(self._handler)
         self._transactions = (
-            require_transactional(
-                self.parameters.scopes,
-                self._signature,
-                self.parameters.entrypoint,
-                is_async=self._is_async,
-            )
+            require_transactional(self.parameters.scopes, self._signature, self.parameters.entrypoint)
             if self.parameters.transactional
             else None
         )

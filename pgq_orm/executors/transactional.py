@@ -50,16 +50,14 @@ class TransactionalContext(Context):
     settlement: Settlement = field(kw_only=True)
 
 
-def require_transactional(
-    scopes: Scopes, signature: Signature, handler: str, *, is_async: bool
-) -> TransactionalScopes:
+def require_transactional(scopes: Scopes, signature: Signature, handler: str) -> TransactionalScopes:
     """The scopes, which can surround the handler by a transaction. Raises RegistrationError if they cannot."""
     if not isinstance(scopes, TransactionalScopes):
         raise RegistrationError(
             f"{handler} is registered with transactional=True, and {type(scopes).__name__} has no transactions to offer"
         )
     try:
-        scopes.check_transactional(signature.resources, is_async=is_async)
+        scopes.check_transactional(signature.resources)
     except RegistrationError as error:
         raise RegistrationError(f"{handler} is registered with transactional=True, and {error}") from None
     return scopes

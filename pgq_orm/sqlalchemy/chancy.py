@@ -15,7 +15,7 @@ from pgq_orm.applications import PgQueuer
 from pgq_orm.errors import SessionError
 from pgq_orm.executors import Executor, JobInstance
 from pgq_orm.functions import FunctionJob as Job
-from pgq_orm.queues import Queue
+from pgq_orm.queues import Names, Queue, names_in
 from pgq_orm.sqlalchemy import installation
 from pgq_orm.sqlalchemy.urls import async_url
 
@@ -34,7 +34,7 @@ class Chancy:
         connection: object = None,
         *,
         dsn: str | None = None,
-        modules: Iterable[str] = (),
+        modules: Names = (),
         plugins: Iterable[Queue] = (),
     ) -> None:
         if (connection is None) == (dsn is None):
@@ -42,7 +42,7 @@ class Chancy:
         self._own_engine = None if dsn is None else create_async_engine(async_url(dsn))
         self.pgq = PgQueuer(connection if self._own_engine is None else self._own_engine, queues=plugins)
         """The same application in PgQueuer's words."""
-        self.pgq.allow_functions(*modules)
+        self.pgq.allow_functions(*names_in(modules))
 
     async def migrate(self) -> bool:
         """Installs the queue's tables; False if they are there already.

@@ -29,35 +29,31 @@ class EngineScopes:
         self._engine = engine
         self._factory = factory
 
-    def claims(self, annotation: object) -> bool:
-        if not isinstance(annotation, type) or not issubclass(annotation, AsyncSession | Session):
+    def claims(self, annotation: object, *, is_async: bool) -> bool:
+        if not is_session(annotation, is_async=is_async):
             return False
-        wanted, needed = (
-            (AsyncSession, AsyncEngine) if issubclass(annotation, AsyncSession) else (Session, Engine)
-        )
+        needed = AsyncEngine if is_async else Engine
         if not isinstance(self._engine, needed):
             raise RegistrationError(
-                f"a handler asks for a {wanted.__name__}, but the worker has a {type(self._engine).__name__}: "
-                f"give PgQueuer the {needed.__name__}"
+                f"the worker has an {type(self._engine).__name__}, which makes no such sessions: give PgQueuer the "
+                f"{needed.__name__}, or make the handler "
+                + ("a plain `def` with a Session" if is_async else "an `async def` with an AsyncSession")
             )
         return True
 
     def in_loop(self, wanted: Mapping[str, object]) -> AbstractAsyncContextManager[Mapping[str, Any]] | None:
-        _require_usable(wanted, is_async=True)
         return self._async_sessions(wanted) if wanted else None
 
     def in_thread(self, wanted: Mapping[str, object]) -> AbstractContextManager[Mapping[str, Any]] | None:
-        _require_usable(wanted, is_async=False)
         return self._sessions(wanted) if wanted else None
 
-    def check_transactional(self, wanted: Mapping[str, object], *, is_async: bool) -> None:
+    def check_transactional(self, wanted: Mapping[str, object]) -> None:
         if len(wanted) != 1:
             found = f"it has {len(wanted)}: {', '.join(wanted)}" if wanted else "it has none"
             raise RegistrationError(
                 "such a handler needs exactly one parameter that is annotated as an AsyncSession or a Session, in "
                 f"whose transaction its job ends; {found}"
             )
-        _require_usable(wanted, is_async=is_async)
 
     @asynccontextmanager
     async def transaction_in_loop(self, wanted: Mapping[str, Any]) -> AsyncIterator[AsyncTransaction]:
@@ -102,14 +98,14 @@ class EngineScopes:
         return kind(self._engine, **options)
 
 
-def _require_usable(wanted: Mapping[str, Any], *, is_async: bool) -> None:
-    for name, kind in wanted.items():
-        if issubclass(kind, AsyncSession) != is_async:
-            raise RegistrationError(
-                f"the parameter {name!r} does not go with its handler: "
-                + (
-                    "a Session would block the event loop: make it a plain `def`, which is run in a thread"
-                    if is_async
-                    else "a plain function cannot await an AsyncSession: make it `async def`"
-                )
-            )
+def is_session(annotation: object, *, is_async: bool) -> bool:
+    """Whether the annotation is that of a session. Raises RegistrationError for one that such a handler cannot use."""
+    if not isinstance(annotation, type) or not issubclass(annotation, AsyncSession | Session):
+        return False
+    if issubclass(annotation, AsyncSession) != is_async:
+        raise RegistrationError(
+            "a Session would block the event loop: make it a plain `def`, which is run in a thread"
+            if is_async
+            else "a plain function cannot await an AsyncSession: make it `async def`"
+        )
+    return True

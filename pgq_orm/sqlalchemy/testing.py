@@ -16,7 +16,7 @@ from pgq_orm.models import Job as PickedJob
 from pgq_orm.operations import Operation
 from pgq_orm.sqlalchemy.models import Job
 from pgq_orm.sqlalchemy.queries import Queries, open_queries
-from pgq_orm.sqlalchemy.scopes import EngineScopes
+from pgq_orm.sqlalchemy.scopes import EngineScopes, is_session
 from pgq_orm.sqlalchemy.session import AsyncTarget, SyncTarget, run, run_async
 from pgq_orm.steps import Steps
 from pgq_orm.testing.bench import Attempt, Bench, Drained, Wish
@@ -149,8 +149,8 @@ class _Scopes(EngineScopes):
         super().__init__(connection.engine)
         self._connection = connection
 
-    def claims(self, annotation: object) -> bool:
-        return isinstance(annotation, type) and issubclass(annotation, AsyncSession | Session)
+    def claims(self, annotation: object, *, is_async: bool) -> bool:
+        return is_session(annotation, is_async=is_async)
 
     def _open(self, kind: Any, **options: Any) -> Any:
         session = kind(join_transaction_mode="create_savepoint", **options)

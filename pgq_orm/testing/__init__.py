@@ -4,7 +4,7 @@ Nothing is committed and no worker is needed: a test that rolls back leaves noth
 `pgq_orm_django.testing`.
 """
 
-from collections.abc import Coroutine, MutableMapping, Sequence
+from collections.abc import Coroutine, MutableMapping
 from datetime import timedelta
 from types import ModuleType
 from typing import Any, Unpack, overload
@@ -13,6 +13,7 @@ from pgq_orm.applications import Application
 from pgq_orm.bindings import describe, find_binding
 from pgq_orm.errors import SessionError
 from pgq_orm.models import Job
+from pgq_orm.queues import Names, names_in
 from pgq_orm.registry import Registry
 from pgq_orm.tasks import AsyncTransaction, SyncTransaction
 from pgq_orm.testing.bench import LIMIT, Attempt, Wish
@@ -26,7 +27,7 @@ def drain(
     session: AsyncTransaction,
     handlers: Registry | Application,
     *,
-    queues: Sequence[str] | None = None,
+    queues: Names | None = None,
     retries: bool = True,
     ahead: timedelta = timedelta(0),
     raises: bool = True,
@@ -40,7 +41,7 @@ def drain(
     session: SyncTransaction,
     handlers: Registry | Application,
     *,
-    queues: Sequence[str] | None = None,
+    queues: Names | None = None,
     retries: bool = True,
     ahead: timedelta = timedelta(0),
     raises: bool = True,
@@ -53,7 +54,7 @@ def drain(
     session: AsyncTransaction | SyncTransaction,
     handlers: Registry | Application,
     *,
-    queues: Sequence[str] | None = None,
+    queues: Names | None = None,
     retries: bool = True,
     ahead: timedelta = timedelta(0),
     raises: bool = True,
@@ -78,7 +79,7 @@ def drain(
     wish = Wish(
         registry=registry,
         resources=resources,
-        queues=None if queues is None else tuple(queues),
+        queues=None if queues is None else names_in(queues),
         retries=retries,
         ahead=ahead,
         raises=raises,

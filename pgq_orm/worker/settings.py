@@ -60,5 +60,7 @@ class WorkerSettings:
             )
         if not self.queues:
             raise RegistrationError("queues must name at least one queue")
-        if not all(self.queues):
-            raise RegistrationError(f"a queue's name must not be empty: {', '.join(map(repr, self.queues))}")
+        if not all(isinstance(name, str) and name for name in self.queues):
+            raise RegistrationError(
+                f"a queue's name must be a string that is not empty: {', '.join(map(repr, self.queues))}"
+            )

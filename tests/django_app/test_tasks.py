@@ -11,7 +11,7 @@ from django.db import transaction
 from pgq_orm.applications import PgQueuer
 from pgq_orm.errors import DuplicateJobError, InvalidJobError, RegistrationError
 from pgq_orm.worker.settings import QueueExecutionMode
-from pgq_orm_django import aenqueue_many, enqueue, enqueue_many, task
+from pgq_orm_django import aenqueue_many, enqueue, enqueue_many, entrypoint, task
 from pgq_orm_django.models import Job, Log
 from pgq_orm_django.registry import discover
 from pgq_orm_django.store import DatabaseStore
@@ -109,6 +109,13 @@ def test_bad_arguments_end_the_job_and_it_is_not_tried_again() -> None:
 
 def test_called_directly_it_is_the_function() -> None:
     assert greet("KC-1", on=NEW_YEAR, job=Job(id=5))["job"] == 5  # type: ignore[arg-type]
+
+
+def test_the_models_job_is_not_what_a_handler_is_given() -> None:
+    def mail(job: Job) -> None: ...
+
+    with pytest.raises(RegistrationError, match=r"import Job from pgq_orm\.models$"):
+        entrypoint("mail_again")(mail)
 
 
 def test_a_name_belongs_to_one_task() -> None:

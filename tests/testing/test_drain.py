@@ -216,7 +216,7 @@ async def test_what_never_ends_is_ended(test: UsersTest, entrypoint: str, option
 async def test_jobs_run_by_priority_and_of_the_queues_that_are_named(test: UsersTest) -> None:
     for number, queue, priority in ((1, "default", 0), (2, "default", 5), (3, "slow", 0)):
         await test.enqueue("thank", arguments={"order_id": number}, queue=queue, priority=priority)
-    assert [attempt.result for attempt in await test.drain(queues=["default"])] == [2, 1]
+    assert [attempt.result for attempt in await test.drain(queues="default")] == [2, 1]
     assert [attempt.result for attempt in await test.drain()] == [3]
 
 

@@ -1,15 +1,18 @@
 """Handlers: a function is given what its parameters ask for, and nothing is guessed."""
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Optional, Protocol
 
 import pytest
 
+import pgq_orm.sqlalchemy
 from pgq_orm.errors import RegistrationError
+from pgq_orm.executors import AbstractEntrypointExecutor
 from pgq_orm.handlers import Handler, Signature, is_async, read_signature
 from pgq_orm.models import Context, Job, Schedule
+from pgq_orm.registry import Registry
 from pgq_orm.statuses import JobStatus
 
 if TYPE_CHECKING:
@@ -26,7 +29,9 @@ class Session:
 class SessionScopes:
     """A binding whose handlers may ask for a Session, and for nothing else."""
 
-    def claims(self, annotation: object) -> bool:
+    def claims(self, annotation: object, *, is_async: bool) -> bool:
+        if annotation is Session and not is_async:
+            raise RegistrationError("a Session is awaited")
         return annotation is Session
 
     def in_loop(self, wanted: Mapping[str, object]) -> None: ...
@@ -73,7 +78,7 @@ def test_a_context_is_found_by_annotation_wherever_it_stands() -> None:
 
 
 def test_the_bindings_parameters_are_found_by_annotation() -> None:
-    def handler(job: Job, session: Session, context: Context, other: Session) -> None: ...
+    async def handler(job: Job, session: Session, context: Context, other: Session) -> None: ...
 
     assert read(handler) == Signature(
         takes_subject=True, context_parameter="context", resources={"session": Session, "other": Session}
@@ -81,13 +86,22 @@ def test_the_bindings_parameters_are_found_by_annotation() -> None:
 
 
 def test_a_session_may_come_first() -> None:
-    def handler(session: Session) -> None: ...
+    async def handler(session: Session) -> None: ...
 
     assert read(handler) == Signature(False, None, {"session": Session})
 
 
+def test_what_a_binding_cannot_give_such_a_handler_is_refused_by_name() -> None:
+    def handler(job: Job, session: Session) -> None: ...
+
+    with pytest.raises(
+        RegistrationError, match=r"handler\(\) has the parameter session: .*\.Session: a Session is awaited"
+    ):
+        read(handler)
+
+
 def test_annotations_may_be_text() -> None:
-    def handler(job: "Job", context: "Context", session: "Session") -> None: ...
+    async def handler(job: "Job", context: "Context", session: "Session") -> None: ...
 
     assert read(handler) == Signature(True, "context", {"session": Session})
 
@@ -100,7 +114,7 @@ def test_an_annotation_that_exists_for_type_checkers_only_does_no_harm() -> None
 
 
 def test_an_annotation_for_type_checkers_does_not_hide_the_others() -> None:
-    def handler(job: "Decimal", context: Context, session: "Session") -> None: ...
+    async def handler(job: "Decimal", context: Context, session: "Session") -> None: ...
 
     assert read(handler) == Signature(True, "context", {"session": Session})
 
@@ -151,6 +165,79 @@ def test_a_parameter_that_nothing_fills_is_refused() -> None:
         match=r"handler\(\) has a parameter that nothing fills: clock: datetime\.datetime; .* by annotation: Context",
     ):
         read(handler)
+
+
+class HasAnId(Protocol):
+    id: int
+
+
+JOBS = [
+    Job,
+    Schedule,
+    object,
+    Any,
+    Job | None,
+    Job | Schedule,
+    Optional["Job"],
+    Annotated[Job, "x"],
+    HasAnId,
+    Hashable,
+]
+OTHERS = [int, str, dict, dict[str, Any], list[int], int | None, Annotated[int, "x"], datetime]
+
+
+@pytest.mark.parametrize("annotation", [*JOBS, "Job", "Decimal", "Decimal | None"], ids=str)
+def test_a_first_parameter_that_may_be_the_job_is_given_it(annotation: object) -> None:
+    def handler(job): ...
+
+    handler.__annotations__["job"] = annotation
+    Registry().entrypoint("pay")(handler)
+    assert read(handler).takes_subject
+
+
+@pytest.mark.parametrize("annotation", [*OTHERS, "int", "int | None"], ids=str)
+def test_a_first_parameter_of_another_type_is_refused_where_the_handler_is_registered(
+    annotation: object,
+) -> None:
+    def pay(order_id): ...
+
+    pay.__annotations__["order_id"] = annotation
+    words = (
+        r"pay\(\) has the parameter order_id: .*the job, a pgq_orm\.models\.Job: .* write @task in place of"
+    )
+    with pytest.raises(RegistrationError, match=words):
+        Registry().entrypoint("pay")(pay)
+    with pytest.raises(RegistrationError, match=words):  # and of an executor that a function makes
+        read(pay)
+
+
+@pytest.mark.parametrize("mapped", [pgq_orm.sqlalchemy.Job, pgq_orm.sqlalchemy.Schedule])
+def test_what_may_be_of_the_binding_is_refused_when_a_worker_starts(mapped: type) -> None:
+    def handler(job): ...
+
+    handler.__annotations__["job"] = mapped
+    Registry().entrypoint("pay")(handler)
+    with pytest.raises(RegistrationError, match=r"given the job, a pgq_orm\.models\.Job: "):
+        read(handler)
+
+
+def test_another_class_named_job_is_told_which_one_is_meant() -> None:
+    class Job: ...
+
+    def handler(job: Job) -> None: ...
+
+    with pytest.raises(RegistrationError, match=r"a pgq_orm\.models\.Job: import Job from pgq_orm\.models$"):
+        Registry().entrypoint("pay")(handler)
+
+
+def test_an_executor_of_ones_own_may_call_the_handler_with_what_it_likes() -> None:
+    class Pays(AbstractEntrypointExecutor):
+        async def execute(self, job: Job, context: Context) -> Any:
+            return self.parameters.func(job.arguments["order_id"])
+
+    def pay(order_id: int) -> None: ...
+
+    Registry().entrypoint("pay", executor_factory=Pays)(pay)
 
 
 def test_what_cannot_be_called_is_refused() -> None:

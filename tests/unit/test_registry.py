@@ -49,6 +49,13 @@ def test_a_module_imported_twice_declares_the_same_function(registry: Registry) 
     assert registry.require("mail").handler is again
 
 
+def test_one_alias_may_be_given_without_a_list(registry: Registry) -> None:
+    @registry.task(aliases="letter")
+    async def mail() -> None: ...
+
+    assert set(registry.entrypoints) == {"mail", "letter"}
+
+
 def test_one_function_may_have_several_names(registry: Registry) -> None:
     registry.entrypoint("mail")(registry.entrypoint("letter")(send_mail))
     assert registry.require("mail").handler is registry.require("letter").handler

@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.orm import Session
 
-from pgq_orm import PgQueuer
+from pgq_orm import INJECTED, PgQueuer
 from pgq_orm.errors import RegistrationError
 from pgq_orm.models import Context, Job
 from pgq_orm.sqlalchemy import Queries, SyncQueries
@@ -356,6 +356,29 @@ async def test_a_session_that_the_engine_cannot_give_is_refused_at_the_start(
     def note(job: Job, session: Session) -> None: ...
 
     with pytest.raises(RegistrationError, match="give PgQueuer the Engine"):
+        await pgq.run(mode=drain)
+
+
+async def test_a_session_that_a_plain_function_could_not_await_is_refused_at_the_start(pgq: PgQueuer) -> None:
+    @pgq.task
+    def note(text: str, session: AsyncSession = INJECTED) -> None: ...
+
+    with pytest.raises(
+        RegistrationError,
+        match=r"note\(\) has the parameter .*session.*: a plain function cannot await an Async",
+    ):
+        await pgq.run(mode=drain)
+
+
+async def test_a_session_that_would_block_the_loop_is_refused_at_the_start(engine: Engine) -> None:
+    pgq = PgQueuer(engine)
+
+    @pgq.entrypoint("note")
+    async def note(job: Job, session: Session) -> None: ...
+
+    with pytest.raises(
+        RegistrationError, match="a Session would block the event loop: make it a plain `def`"
+    ):
         await pgq.run(mode=drain)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pgq_orm import PgQueuer
-from pgq_orm.errors import RegistrationError
+from pgq_orm.errors import InvalidQueueError, RegistrationError
 from pgq_orm.executors import ProcessExecutor
 from pgq_orm.models import Job
 from pgq_orm.queues import Queue as NamedQueue
@@ -216,6 +216,22 @@ async def test_an_idle_queue_with_a_rate_costs_no_more_than_another(pgq: PgQueue
         [job_id] = queue.enqueue("work", queue="mail")
         await aeventually(lambda: queue.statuses(job_id) == ["successful"])
         await aeventually(lambda: is_quiet(queue, 1.0), timeout=20)
+
+
+async def test_one_queue_may_be_named_without_a_list(pgq: PgQueuer, queue: Queue) -> None:
+    pgq.entrypoint("work")(lambda job: None)
+    queue.enqueue("work", [None] * 2, queue=["mail", "m"])
+    await asyncio.wait_for(pgq.run(mode=QueueExecutionMode.drain, queues="mail"), 20)
+    assert [job.queue for job in queue.jobs()] == ["m"]
+
+
+def test_one_queue_may_be_declared_without_a_list(queue: Queue) -> None:
+    pgq = PgQueuer(queue.engine, queues=NamedQueue("mail"))
+    assert pgq.registry.queues_to_serve() == ("default", "mail")
+    with pytest.raises(RegistrationError, match="expected a Queue, not 'mail'"):
+        PgQueuer(queue.engine, queues="mail")  # type: ignore[arg-type]
+    with pytest.raises(InvalidQueueError, match="expected a Queue, not 'mail'"):
+        ask(queue, "declare_queue", "mail")
 
 
 async def test_two_workers_serve_different_queues(pgq: PgQueuer, other_pgq: PgQueuer, queue: Queue) -> None:

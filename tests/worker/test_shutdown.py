@@ -336,7 +336,7 @@ async def test_a_queue_that_an_application_with_queues_does_not_declare_is_told(
         ({"dequeue_timeout": timedelta(0)}, "dequeue_timeout must be a positive timedelta"),
         ({"heartbeat_timeout": seconds(-1)}, "heartbeat_timeout must be a positive timedelta"),
         ({"queues": ()}, "at least one queue"),
-        ({"queues": ("slow", "")}, "a queue's name must not be empty: 'slow', ''"),
+        ({"queues": ("slow", "")}, "a queue's name must be a string that is not empty: 'slow', ''"),
         ({"max_jobs": 0}, "max_jobs must be at least 1"),
         ({"max_time": timedelta(0)}, "max_time must be a positive timedelta"),
         ({"shutdown_timeout": seconds(-1)}, "shutdown_timeout must not be negative"),
