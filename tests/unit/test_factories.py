@@ -1,5 +1,6 @@
 """Factories: a command line names a PgQueuer in any of the ways in which a program can make one."""
 
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -112,9 +113,7 @@ async def test_a_factory_of_something_else_is_refused(factory: object) -> None:
             pass
 
 
-@pytest.mark.parametrize(
-    "path", ["", "jobs", ":pgq", "jobs:", ".pgq", "jobs.", "./jobs:pgq", "shop/jobs.py:pgq"]
-)
+@pytest.mark.parametrize("path", ["", ":pgq", "jobs:", ".pgq", "jobs.", "jobs pgq"])
 def test_half_a_name_is_refused(path: str) -> None:
     with pytest.raises(FactoryError, match=r"cannot read '.*': expected 'package\.module:name'"):
         load_factory(path)
@@ -132,13 +131,13 @@ def test_a_missing_module_is_named(this_module: str) -> None:
 def test_a_typo_is_met_with_the_name_that_was_meant(this_module: str) -> None:
     with pytest.raises(
         FactoryError,
-        match=r"module 'shop\.jobs' has no 'create_pgqeuer'; did you mean 'shop\.jobs:create_pgqueuer'\?",
+        match=r"module 'shop\.jobs' has no 'create_pgqeuer': did you mean 'shop\.jobs:create_pgqueuer'\?",
     ):
         load_factory("shop.jobs:create_pgqeuer")
 
 
-def test_a_name_like_no_other_gets_no_guess(this_module: str) -> None:
-    with pytest.raises(FactoryError, match=r"module 'shop\.jobs' has no 'xyz'$"):
+def test_a_name_like_no_other_is_told_the_pgqueuer_that_there_is(this_module: str) -> None:
+    with pytest.raises(FactoryError, match=r"module 'shop\.jobs' has no 'xyz': run `pgq run .*:PGQ`$"):
         load_factory("shop.jobs:xyz")
 
 
@@ -151,11 +150,79 @@ def test_a_module_that_the_application_itself_misses_is_its_own_error(
         load_factory("jobs_without_stripe:create_pgqueuer")
 
 
-async def test_a_factory_that_wants_arguments_is_refused() -> None:
-    def create_pgqueuer(url: str) -> None: ...
-
+@pytest.mark.parametrize(
+    ("path", "command"),
+    [
+        ("jobs.py:pgq", "jobs:pgq"),
+        ("jobs.py", "jobs:pgq"),
+        ("./jobs:pgq", "jobs:pgq"),
+        ("./shop/jobs.py:tasks", "shop.jobs:tasks"),
+    ],
+)
+def test_the_path_of_a_file_is_told_the_modules_name(path: str, command: str) -> None:
     with pytest.raises(
-        FactoryError, match=r"cannot be called without arguments: missing a required argument: 'url'"
+        FactoryError, match=rf"'{re.escape(path)}' is the path of a file: .*: run `pgq run {command}`$"
     ):
-        async with opened(create_pgqueuer):
-            pass
+        load_factory(path)
+
+
+PROGRAM = """
+from pgq_orm.registry import Registry
+from sqlalchemy import create_engine
+
+class WebApplication:
+    def __call__(self, scope, receive, send): ...
+
+app = WebApplication()
+engine = create_engine("postgresql+psycopg://nobody@localhost/nothing")
+registry = Registry()
+
+@registry.task
+def pay(order_id: int) -> None: ...
+
+def make(url): ...
+"""
+
+
+@pytest.fixture
+def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A package `bakery` with a module `jobs`, in which there is no PgQueuer."""
+    package = tmp_path / "bakery"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "jobs.py").write_text(PROGRAM)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield
+    for name in [name for name in sys.modules if name.partition(".")[0] == "bakery"]:
+        del sys.modules[name]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        (":app", r"bakery\.jobs\.WebApplication"),
+        (":engine", r"sqlalchemy\.engine\.base\.Engine"),
+        (":registry", r"pgq_orm\.registry\.Registry"),
+        (":pay", r"pgq_orm\.tasks\.Task"),
+        ("", "module"),
+    ],
+)
+@pytest.mark.usefixtures("program")
+def test_what_can_be_no_factory_is_told_what_to_run_instead(name: str, kind: str) -> None:
+    found = f"'bakery.jobs{name}' is a {kind}, expected a PgQueuer or a function that makes one: "
+    arguments = "engine, registry=…" if name == ":registry" else "engine"
+    remedy = re.escape(f"write `pgq = PgQueuer({arguments})` there, and run `pgq run bakery.jobs:pgq`")
+    with pytest.raises(FactoryError, match=f"^{found}{remedy}$"):
+        load_factory(f"bakery.jobs{name}")
+    vars(sys.modules["bakery.jobs"])["queuer"] = PGQ
+    with pytest.raises(FactoryError, match=f"^{found}run `pgq run bakery.jobs:queuer`$"):
+        load_factory(f"bakery.jobs{name}")
+
+
+@pytest.mark.usefixtures("program")
+def test_a_factory_that_wants_arguments_is_refused() -> None:
+    with pytest.raises(
+        FactoryError,
+        match=r"'bakery.jobs:make' cannot be called without arguments.*'url'.*`pgq run bakery.jobs:make_pgq`$",
+    ):
+        load_factory("bakery.jobs:make")
