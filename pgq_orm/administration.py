@@ -296,6 +296,7 @@ _REFUSALS: Mapping[str, str] = {
     "unknown": "is not to be found",
     "unfinished": "is still to be done",
     "not kept": "succeeded, and what it was given is not kept: enqueue it anew",
+    "again": "was enqueued again, as a job that is still to be done",
     "duplicate": "has the dedupe_key of a job that is still to be done",
 }
 

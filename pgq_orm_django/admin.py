@@ -5,6 +5,7 @@ What may be edited is what is said of queues.
 
 import json
 from collections.abc import Sized
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from uuid import UUID
 
@@ -15,6 +16,7 @@ from django.db.models import Model, QuerySet, TextField
 from django.http import HttpRequest
 from django.utils.functional import cached_property
 from django.utils.html import format_html
+from django.utils.text import Truncator
 
 from pgq_orm.errors import RequeueRefusedError
 from pgq_orm_django import edges
@@ -37,6 +39,8 @@ else:
     RowAdmin = admin.ModelAdmin
 
 
+MOST_REFUSALS = 10
+"""How many jobs that cannot run again are told one by one: a page has room for some, and a choice thousands."""
 RowsT = TypeVar("RowsT", bound="QuerySet[Any]")
 
 
@@ -174,12 +178,10 @@ class JobAdmin(JobOfWorkflowAdmin):
         "id",
         "entrypoint",
         "queue",
-        "status",
+        "state",
         "priority",
-        "execute_after",
         "attempts",
-        "created",
-        "cancel_requested",
+        "execute_after",
     )
     list_filter = (
         "status",
@@ -205,12 +207,19 @@ class JobAdmin(JobOfWorkflowAdmin):
     def cancel(self, request: HttpRequest, queryset: "Rows") -> None:
         """Ends jobs that wait, and asks running ones to stop."""
         is_running = _of(queryset, JobQuerySet).cancel()
+        if not is_running:
+            self.message_user(request, "None of them is still to be done.", messages.WARNING)
+            return
         asked = sum(is_running.values())
         self.message_user(
             request,
             f"{len(is_running) - asked} canceled, {asked} running and asked to stop.",
             messages.SUCCESS,
         )
+
+    @admin.display(description="status", ordering="status")
+    def state(self, job: Job) -> str:
+        return f"{job.status}, asked to stop" if job.cancel_requested else job.status
 
 
 @admin.register(Log)
@@ -220,13 +229,12 @@ class LogAdmin(JobOfWorkflowAdmin):
     list_display = (
         "job_id",
         "entrypoint",
-        "queue",
-        "status",
-        "attempt",
-        "retried",
-        "created",
-        "duration",
+        "outcome",
         "short_error",
+        "attempt",
+        "took",
+        "created",
+        "queue",
     )
     list_filter = (
         "status",
@@ -239,11 +247,11 @@ class LogAdmin(JobOfWorkflowAdmin):
     search_help_text = "A job's number, a workflow's id, or part of an entrypoint, a dedupe_key or an error"
     number_field = "job_id"
     ordering = ("-id",)
-    readonly_fields = (*CONTENT, "readable_result", "readable_traceback", *EDGES)
+    readonly_fields = ("outcome", "took", *CONTENT, "readable_result", "readable_traceback", *EDGES)
     fieldsets = (
-        (None, {"fields": ("job_id", "entrypoint", "queue", "status", "attempt", "retried", "worker_id")}),
+        (None, {"fields": ("job_id", "entrypoint", "queue", "outcome", "attempt", "worker_id")}),
         ("Outcome", {"fields": ("readable_result", "error", "readable_traceback")}),
-        ("Times", {"fields": ("enqueued", "execute_after", "started", "duration", "created")}),
+        ("Times", {"fields": ("enqueued", "execute_after", "started", "took", "created")}),
         ("Content", {"fields": (*CONTENT, "dedupe_key", "priority", "max_attempts")}),
         ("Origin", {"fields": ("schedule_id", "concurrency_key")}),
         ("Workflow", {"fields": ("name", *EDGES)}),
@@ -259,21 +267,32 @@ class LogAdmin(JobOfWorkflowAdmin):
             requeued = logs.requeue()
         except RequeueRefusedError as error:
             requeued = logs.requeue(on_refused="skip")
-            for job_id, reason in sorted(error.refusals.items()):
+            refused = sorted(error.refusals.items())
+            for job_id, reason in refused[:MOST_REFUSALS]:
                 self.message_user(request, f"Job {job_id} {reason}.", messages.WARNING)
+            if others := refused[MOST_REFUSALS:]:
+                self.message_user(request, f"{_counted(others, 'further job')} left out.", messages.WARNING)
         if requeued:
             self.message_user(request, f"{_counted(requeued, 'job')} enqueued again.", messages.SUCCESS)
 
+    @admin.display(description="status", ordering="status")
+    def outcome(self, log: Log) -> str:
+        return f"{log.status}, retried" if log.retried else log.status
+
+    @admin.display(description="duration", ordering="duration")
+    def took(self, log: Log) -> str | None:
+        return None if log.duration is None else _duration(log.duration)
+
     @admin.display(description="error")
     def short_error(self, log: Log) -> str:
-        return (log.error or "")[:80]
+        return Truncator(log.error or "").chars(80)
 
 
 @admin.register(Schedule)
 class ScheduleAdmin(ReadOnlyAdmin):
     """What recurs."""
 
-    list_display = ("entrypoint", "expression", "timezone", "next_run", "last_run", "paused", "queue")
+    list_display = ("entrypoint", "expression", "is_active", "next_run", "last_run", "timezone", "queue")
     list_filter = ("paused",)
     search_fields = ("entrypoint",)
     ordering = ("entrypoint", "expression")
@@ -285,6 +304,10 @@ class ScheduleAdmin(ReadOnlyAdmin):
     )
 
     actions = ("pause", "resume", "run_now")
+
+    @admin.display(description="active", boolean=True, ordering="paused")
+    def is_active(self, schedule: Schedule) -> bool:
+        return not schedule.paused
 
     @admin.action(description="Pause selected schedules", permissions=["operate"])
     def pause(self, request: HttpRequest, queryset: "Rows") -> None:
@@ -322,11 +345,10 @@ class QueueAdmin(RowAdmin):
     show_full_result_count = False
     list_display = (
         "name",
-        "is_paused",
+        "is_active",
         "resume_at",
         "concurrency",
-        "rate_limit",
-        "rate_limit_window",
+        "rate",
         "updated",
     )
     list_filter = ("paused",)
@@ -342,9 +364,15 @@ class QueueAdmin(RowAdmin):
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         return () if obj is None else ("name",)  # its jobs would keep the old one
 
-    @admin.display(description="paused", boolean=True)
-    def is_paused(self, queue: Any) -> bool:
-        return bool(queue.is_paused)
+    @admin.display(description="active", boolean=True)
+    def is_active(self, queue: Any) -> bool:
+        return not queue.is_paused
+
+    @admin.display(description="rate limit", ordering="rate_limit")
+    def rate(self, queue: Queue) -> str | None:
+        if queue.rate_limit is None:
+            return None
+        return f"{queue.rate_limit} in {_duration(queue.rate_limit_window)}"
 
     @admin.action(description="Pause selected queues", permissions=["change"])
     def pause(self, request: HttpRequest, queryset: "Rows") -> None:
@@ -414,6 +442,13 @@ def _of(rows: "Rows", kind: type[RowsT]) -> RowsT:
 def _counted(things: Sized, noun: str) -> str:
     count = len(things)
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def _duration(duration: timedelta) -> str:
+    """`0.123 s`, or `2:00:03` from a minute on."""
+    if duration < timedelta(minutes=1):
+        return f"{duration.total_seconds():.3g} s"
+    return str(timedelta(seconds=round(duration.total_seconds())))
 
 
 def _job_id(row: Any) -> int:

@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
-from django.core.validators import MaxLengthValidator
+from django.core.validators import MaxLengthValidator, MinValueValidator
 from django.db import models
 from django.db.models import CheckConstraint, F, Index, Q, UniqueConstraint
 
@@ -261,6 +261,11 @@ class Worker(models.Model):
         return f"{self.pid} on {self.hostname}"
 
 
+AT_LEAST_ONE = MinValueValidator(
+    1, "At least 1, or empty for no limit. To let none of its jobs run, pause the queue."
+)
+
+
 class Queue(models.Model):
     """What is said of a queue at run time; one without a row is not paused and has no limits of its own.
 
@@ -272,14 +277,22 @@ class Queue(models.Model):
     updated = models.DateTimeField(db_default=TransactionNow(), editable=False)
     name = models.TextField(validators=[MaxLengthValidator(NAME_LENGTH)])
     concurrency = models.IntegerField(
-        null=True, blank=True, help_text="How many of its jobs run at a time in each worker process."
+        null=True,
+        blank=True,
+        validators=[AT_LEAST_ONE],
+        help_text="How many of its jobs run at a time in each worker process. Empty for no limit.",
     )
     rate_limit = models.IntegerField(
         null=True,
         blank=True,
+        validators=[AT_LEAST_ONE],
         help_text="How many of its jobs may start within the window, in all worker processes together.",
     )
-    rate_limit_window = models.DurationField(db_default=timedelta(seconds=1), default=timedelta(seconds=1))
+    rate_limit_window = models.DurationField(
+        db_default=timedelta(seconds=1),
+        default=timedelta(seconds=1),
+        help_text="In seconds, or as 01:30:00.",
+    )
     paused = models.BooleanField(db_default=False, default=False)
     resume_at = models.DateTimeField(
         null=True, blank=True, help_text="When the pause ends by itself; none is needed to end it by hand."
@@ -296,7 +309,9 @@ class Queue(models.Model):
             CheckConstraint(condition=Q(concurrency__gt=0), name="pgq_queue_concurrency_check"),
             CheckConstraint(condition=Q(rate_limit__gt=0), name="pgq_queue_rate_limit_check"),
             CheckConstraint(
-                condition=Q(rate_limit_window__gt=timedelta(0)), name="pgq_queue_rate_limit_window_check"
+                condition=Q(rate_limit_window__gt=timedelta(0)),
+                name="pgq_queue_rate_limit_window_check",
+                violation_error_message="The rate limit window must be longer than no time.",
             ),
             CheckConstraint(
                 condition=Q(paused=True) | Q(resume_at__isnull=True),

@@ -252,8 +252,16 @@ class Migration(migrations.Migration):
                             "concurrency",
                             models.IntegerField(
                                 blank=True,
-                                help_text="How many of its jobs run at a time in each worker process.",
+                                help_text="How many of its jobs run at a time in each worker process. Empty for "
+                                "no limit.",
                                 null=True,
+                                validators=[
+                                    django.core.validators.MinValueValidator(
+                                        1,
+                                        "At least 1, or empty for no limit. To let none of its jobs run, pause the "
+                                        "queue.",
+                                    )
+                                ],
                             ),
                         ),
                         (
@@ -263,6 +271,13 @@ class Migration(migrations.Migration):
                                 help_text="How many of its jobs may start within the window, in all worker "
                                 "processes together.",
                                 null=True,
+                                validators=[
+                                    django.core.validators.MinValueValidator(
+                                        1,
+                                        "At least 1, or empty for no limit. To let none of its jobs run, pause the "
+                                        "queue.",
+                                    )
+                                ],
                             ),
                         ),
                         (
@@ -270,6 +285,7 @@ class Migration(migrations.Migration):
                             models.DurationField(
                                 db_default=datetime.timedelta(seconds=1),
                                 default=datetime.timedelta(seconds=1),
+                                help_text="In seconds, or as 01:30:00.",
                             ),
                         ),
                         ("paused", models.BooleanField(db_default=False, default=False)),
@@ -297,6 +313,7 @@ class Migration(migrations.Migration):
                             models.CheckConstraint(
                                 condition=models.Q(rate_limit_window__gt=datetime.timedelta(0)),
                                 name="pgq_queue_rate_limit_window_check",
+                                violation_error_message="The rate limit window must be longer than no time.",
                             ),
                             models.CheckConstraint(
                                 condition=models.Q(paused=True) | models.Q(resume_at__isnull=True),

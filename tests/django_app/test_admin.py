@@ -3,6 +3,7 @@
 import html
 import re
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,8 +14,8 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from pgq_orm_django.admin import BoundedPaginator
-from pgq_orm_django.models import Job, Log, Schedule
-from tests.django_app.factories import a_log, a_schedule, a_worker
+from pgq_orm_django.models import Job, Log, Queue, Schedule
+from tests.django_app.factories import NOON, a_log, a_schedule, a_worker
 
 pytestmark = pytest.mark.usefixtures("db")
 
@@ -151,6 +152,8 @@ def test_staff_that_may_change_jobs_cancels_them(log_in: Callable[..., Client]) 
     assert set(Job.objects.all()) == {running, spared}
     assert Job.objects.get(pk=running.pk).cancel_requested
     assert Log.objects.canceled().get().job_id == waiting.pk
+    answer = client.post(f"{ADMIN}/job/", {**CHOSEN, "_selected_action": [waiting.pk]}, follow=True)
+    assert "None of them is still to be done." in answer.content.decode()
 
 
 @pytest.fixture
@@ -181,6 +184,37 @@ def test_what_cannot_run_again_is_told_apart(run: Callable[..., str]) -> None:
     page = run("requeue", retried, a_failure(3), permissions=("view_log", "change_log"))
     assert "1 job enqueued again." in page
     assert "Job 2000 is still to be done." in page
+
+
+def test_a_second_run_again_says_that_there_was_a_first(run: Callable[..., str]) -> None:
+    failed = a_failure(7)
+    failed_jobs = [a_failure(job_id) for job_id in range(100, 112)]
+    Log.objects.all().requeue()
+    page = run("requeue", failed, *failed_jobs, permissions=("view_log", "change_log"))
+    assert "Job 7 was enqueued again, as a job that is still to be done." in page
+    assert "3 further jobs left out." in page
+    assert "Job 111 " not in page
+    assert Job.objects.count() == 13
+
+
+def test_the_lists_say_at_a_glance_what_to_worry_about(log_in: Callable[..., Client]) -> None:
+    client = log_in(is_superuser=True)
+    a_failure(1, retried=True, duration=timedelta(milliseconds=12.3456))
+    a_failure(1, attempt=2, duration=timedelta(hours=2, seconds=3.5))
+    a_log(job_id=2)
+    page = page_of(client, "log/")
+    assert "exception, retried" in page
+    assert ">0.0123 s<" in page
+    assert ">2:00:04<" in page
+    assert "icon-no" not in page  # a red cross is for what is wrong
+    Job.objects.create(entrypoint="mail", status="picked", worker=a_worker(), cancel_requested=NOON)
+    assert "picked, asked to stop" in page_of(client, "job/")
+    a_schedule(paused=True)
+    Queue.objects.create(name="mail", rate_limit=5, rate_limit_window=timedelta(minutes=2))
+    assert "icon-no" in page_of(client, "schedule/")
+    page = page_of(client, "queue/")
+    assert "icon-yes" in page
+    assert "5 in 0:02:00" in page
 
 
 def test_staff_that_may_change_schedules_pauses_resumes_and_runs_them(

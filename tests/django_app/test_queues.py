@@ -209,6 +209,8 @@ class TestAdmin:
         form = {"name": "mail", "concurrency": "0", "rate_limit_window": "1", "resume_at_0": "2100-01-01"}
         page = client.post(f"{ADMIN}add/", form | {"resume_at_1": "00:00"}).content.decode()
         assert "Only a paused queue can be resumed at a time." in page
+        assert "To let none of its jobs run, pause the queue." in page
+        assert "Constraint" not in page
         assert not Queue.objects.exists()
 
     def test_who_may_only_look_is_not_offered_the_actions_and_cannot_run_them(

@@ -108,7 +108,7 @@ async def test_a_job_is_not_requeued_twice_at_a_time(asker: Asker, workshop: Wor
     old = workshop.fail(workshop.add())
     answer = await asker.ask("requeue_jobs", [old])
     await asker.commit()
-    with pytest.raises(RequeueRefusedError, match=f"job {old} has the dedupe_key of a job that is still"):
+    with pytest.raises(RequeueRefusedError, match=f"job {old} was enqueued again, as a job that is still"):
         await asker.ask("requeue_jobs", [old])
     await asker.commit()
 
