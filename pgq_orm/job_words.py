@@ -1,10 +1,64 @@
-"""Job words: how a command tells what became of the jobs that it was given."""
+"""Job words: how a command reads the jobs that it is given, and tells what became of them."""
 
+import json
+import sys
 from collections.abc import Iterable, Mapping
+from datetime import timedelta
+from typing import Any
 
-from pgq_orm import administration
-from pgq_orm.errors import PgqError, RequeueRefusedError
+from pgq_orm import administration, enqueueing
+from pgq_orm.errors import DuplicateJobError, FlagError, PgqError, RequeueRefusedError
+from pgq_orm.operations.additions import OnConflict
 from pgq_orm.steps import Steps
+
+
+def enqueue(
+    entrypoint: str,
+    payload: str | None,
+    *,
+    arguments: str | None,
+    queue: str,
+    priority: int,
+    delay: float,
+    dedupe_key: str | None,
+    on_conflict: OnConflict,
+) -> Steps[str]:
+    """Enqueues a job, and says so. `-` for a payload reads it from standard input, `arguments` are JSON.
+
+    Raises FlagError for arguments that are none, before anything is carried out.
+    """
+    steps = enqueueing.enqueue(
+        entrypoint,
+        sys.stdin.buffer.read() if payload == "-" else None if payload is None else payload.encode(),
+        priority,
+        timedelta(seconds=delay),
+        dedupe_key,
+        on_conflict=on_conflict,
+        queue=queue,
+        arguments=None if arguments is None else _read_arguments(arguments),
+    )
+    return _enqueued(steps, dedupe_key)
+
+
+def _enqueued(steps: Steps[list[int | None]], dedupe_key: str | None) -> Steps[str]:
+    try:
+        [job_id] = yield from steps
+    except DuplicateJobError:
+        raise PgqError(
+            f"a job with the key {dedupe_key!r} is still to be done: --on-conflict skip leaves this one out, "
+            "--on-conflict update replaces one that waits"
+        ) from None
+    return f"job {job_id} is enqueued" if job_id else f"left out: {dedupe_key!r} is still to be done"
+
+
+def _read_arguments(given: str) -> Mapping[str, Any]:
+    try:
+        arguments = json.loads(given)
+    except ValueError as error:
+        raise FlagError(f"--arguments is not JSON: {error}") from error
+    if not isinstance(arguments, dict):
+        raise FlagError(f"--arguments must be a JSON object, for example '{{\"order\": 7}}', not {given}")
+    return arguments
 
 
 def describe_canceled(ids: Iterable[int], is_running: Mapping[int, bool]) -> str:

@@ -1,11 +1,19 @@
-"""Queue words: how what is said of queues is read from a command line, and shown on it."""
+"""Queue words: how what is said of queues is read from a command line, done, and shown on it."""
 
 import re
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
+from pgq_orm import queues
 from pgq_orm.errors import InvalidQueueError
+from pgq_orm.queues import UNCHANGED, Queue
 from pgq_orm.reports import QueueState
+from pgq_orm.steps import Steps
+
+NO_LIMIT = 0
+"""What takes a limit away."""
+SHORTEST_WINDOW = 0.001
+"""Seconds."""
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _DURATION = re.compile(rf"(\d{{1,9}})\s*([{''.join(_UNITS)}])")
@@ -27,6 +35,23 @@ def parse_resume_at(text: str) -> timedelta | datetime:
             f"{text!r} has no time zone: add its offset, as in {text}+00:00, or say how long, as in 2h"
         )
     return instant
+
+
+def change_limits(
+    names: list[str], *, concurrency: int | None, rate: int | None, window: float | None
+) -> Steps[list[QueueState]]:
+    """Changes the limits that are given, and answers the queues; NO_LIMIT takes one away.
+
+    A queue of which nothing is said is declared first.
+    """
+    yield from queues.declare_queue(Queue(name) for name in names)
+    yield from queues.update_queue(
+        names,
+        concurrency=UNCHANGED if concurrency is None else concurrency or None,
+        rate_limit=UNCHANGED if rate is None else rate or None,
+        rate_limit_window=UNCHANGED if window is None else window,
+    )
+    return (yield from queues.fetch_queues(names))
 
 
 def describe(state: QueueState) -> str:

@@ -1,25 +1,18 @@
 """The commands about jobs: enqueue, cancel, list what failed, and run it again."""
 
-import json
-import sys
-from collections.abc import Mapping
-from datetime import timedelta
 from enum import StrEnum
-from typing import Annotated, Any, TypeVar
+from typing import Annotated
 
 import typer
 
-from pgq_orm import administration, enqueueing, job_words
+from pgq_orm import administration, job_words
 from pgq_orm.cli.complaints import complaining
 from pgq_orm.cli.databases import Dsn, ask
 from pgq_orm.cli.tables import AsJson, show
-from pgq_orm.errors import DuplicateJobError, PgqError
+from pgq_orm.errors import FlagError
 from pgq_orm.job_words import describe_canceled, describe_requeued
 from pgq_orm.operations.additions import DEFAULT_QUEUE
 from pgq_orm.overview import tracebacks, what_failed
-from pgq_orm.steps import Steps
-
-T = TypeVar("T")
 
 
 class Conflict(StrEnum):
@@ -55,18 +48,20 @@ def queue(
 ) -> None:
     """Enqueue a job."""
     with complaining():
-        steps = enqueueing.enqueue(
-            entrypoint,
-            _payload(payload),
-            priority,
-            timedelta(seconds=delay),
-            dedupe_key,
-            on_conflict=on_conflict.value,
-            queue=queue,
-            arguments=_arguments(arguments),
-        )
-    [job_id] = ask(dsn, _unless_duplicate(steps, dedupe_key))
-    typer.echo(f"job {job_id} is enqueued" if job_id else f"left out: {dedupe_key!r} is still to be done")
+        try:
+            steps = job_words.enqueue(
+                entrypoint,
+                payload,
+                arguments=arguments,
+                queue=queue,
+                priority=priority,
+                delay=delay,
+                dedupe_key=dedupe_key,
+                on_conflict=on_conflict.value,
+            )
+        except FlagError as error:
+            raise typer.BadParameter(str(error)) from error
+    typer.echo(ask(dsn, steps))
 
 
 def cancel(dsn: Dsn, ids: JobIds) -> None:
@@ -107,33 +102,3 @@ def requeue(
 ) -> None:
     """Run jobs again that have ended, each as a new job."""
     typer.echo(describe_requeued(ids, ask(dsn, job_words.requeue(ids, skip_refused=skip_refused))))
-
-
-def _unless_duplicate(steps: Steps[T], dedupe_key: str | None) -> Steps[T]:
-    try:
-        return (yield from steps)
-    except DuplicateJobError:
-        raise PgqError(
-            f"a job with the key {dedupe_key!r} is still to be done: --on-conflict skip leaves this one out, "
-            "--on-conflict update replaces one that waits"
-        ) from None
-
-
-def _payload(given: str | None) -> bytes | None:
-    if given == "-":
-        return sys.stdin.buffer.read()
-    return None if given is None else given.encode()
-
-
-def _arguments(given: str | None) -> Mapping[str, Any] | None:
-    if given is None:
-        return None
-    try:
-        arguments = json.loads(given)
-    except ValueError as error:
-        raise typer.BadParameter(f"--arguments is not JSON: {error}") from error
-    if not isinstance(arguments, dict):
-        raise typer.BadParameter(
-            f"--arguments must be a JSON object, for example '{{\"order\": 7}}', not {given}"
-        )
-    return arguments

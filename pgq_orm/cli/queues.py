@@ -5,16 +5,20 @@ from typing import Annotated
 import typer
 
 from pgq_orm.cli.complaints import complaining
-from pgq_orm.cli.databases import Dsn, in_transaction
-from pgq_orm.queue_words import describe_all, list_names, parse_resume_at
-from pgq_orm.queues import UNCHANGED, Queue
+from pgq_orm.cli.databases import Dsn, ask, in_transaction
+from pgq_orm.queue_words import (
+    NO_LIMIT,
+    SHORTEST_WINDOW,
+    change_limits,
+    describe_all,
+    list_names,
+    parse_resume_at,
+)
 from pgq_orm.sqlalchemy import SyncQueries
 
 app = typer.Typer(help="List queues, pause and resume them, change their limits.", no_args_is_help=True)
 
 Names = Annotated[list[str], typer.Argument(help="The queues.", show_default=False)]
-NO_LIMIT = 0
-"""What takes a limit away."""
 
 
 @app.command("list")
@@ -61,18 +65,9 @@ def limit(
         int | None,
         typer.Option(min=NO_LIMIT, help="Jobs that may start within the window; 0 takes the limit away."),
     ] = None,
-    window: Annotated[float | None, typer.Option(min=0.001, help="The window, in seconds.")] = None,
+    window: Annotated[float | None, typer.Option(min=SHORTEST_WINDOW, help="The window, in seconds.")] = None,
 ) -> None:
     """Change the limits of queues, those that are given; a queue of which nothing is said is declared first."""
-
-    def change(queries: SyncQueries) -> str:
-        queries.declare_queue(Queue(name) for name in names)
-        queries.update_queue(
-            names,
-            concurrency=UNCHANGED if concurrency is None else concurrency or None,
-            rate_limit=UNCHANGED if rate is None else rate or None,
-            rate_limit_window=UNCHANGED if window is None else window,
-        )
-        return describe_all(queries.fetch_queues(names))
-
-    typer.echo(in_transaction(dsn, lambda connection: change(SyncQueries(connection))))
+    typer.echo(
+        describe_all(ask(dsn, change_limits(names, concurrency=concurrency, rate=rate, window=window)))
+    )

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from pgq_orm.overview import overview
+from pgq_orm_django.bounds import bounded
 from pgq_orm_django.databases import default_alias
 from pgq_orm_django.operators import OperatorCommand
 from pgq_orm_django.statements import carry_out
@@ -20,13 +21,14 @@ class Command(OperatorCommand):
         super().add_arguments(parser)
         parser.add_argument(
             "--interval",
-            type=float,
+            "-i",
+            type=bounded(float, at_least=1.0),
             metavar="SECONDS",
-            help="Look again every so many seconds, at least one, until Ctrl-C.",
+            help="Look again every so many seconds, until Ctrl-C.",
         )
         parser.add_argument(
             "--last",
-            type=int,
+            type=bounded(int, at_least=1),
             default=5,
             metavar="MINUTES",
             help="How much of what was done. Default: %(default)s.",
@@ -38,11 +40,11 @@ class Command(OperatorCommand):
             return
         try:
             while True:
-                time.sleep(max(1.0, options["interval"]))
+                time.sleep(options["interval"])
                 super().handle(*args, **options)
         except KeyboardInterrupt:
             return
 
     def answer(self, options: dict[str, Any], using: str | None) -> str:
-        sheets = carry_out(overview(timedelta(minutes=max(1, options["last"]))), using or default_alias())
+        sheets = carry_out(overview(timedelta(minutes=options["last"])), using or default_alias())
         return "\n\n".join(sheet.as_text() for sheet in sheets) + "\n"

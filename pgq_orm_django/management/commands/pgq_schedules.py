@@ -27,13 +27,16 @@ class Command(OperatorCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
         verbs = parser.add_subparsers(dest="verb", required=True, metavar=f"{{list,{','.join(VERBS)}}}")
-        verbs.add_parser("list", help="Lists the schedules.")
+        listing = verbs.add_parser("list", help="Lists the schedules.")
+        listing.add_argument("--json", action="store_true", help="Print JSON instead of a table.")
         for name, explanation in VERBS.items():
             verbs.add_parser(name, help=explanation).add_argument("names", nargs="+", metavar="NAME")
 
     def answer(self, options: dict[str, Any], using: str | None) -> str:
         said = self._told(options["verb"], options.get("names", ()), using)
         known = what_recurs(administration.fetch_schedules(using=using))
+        if options.get("json"):
+            return known.as_json()
         return "\n".join([*said, known.as_text()])
 
     def _told(self, verb: str, names: Iterable[str], using: str | None) -> list[str]:

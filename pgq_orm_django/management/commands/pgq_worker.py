@@ -2,9 +2,8 @@
 
 import sys
 from argparse import ArgumentParser, ArgumentTypeError
-from collections.abc import Callable
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 from django.core.management import BaseCommand, CommandError
 from django.db import Error as DatabaseError
@@ -16,11 +15,10 @@ from pgq_orm.processes.launch import launch
 from pgq_orm.processes.probe import Address
 from pgq_orm.processes.worker import LoopKind
 from pgq_orm.worker.settings import QueueExecutionMode, WorkerSettings
+from pgq_orm_django.bounds import bounded
 from pgq_orm_django.databases import default_alias
 from pgq_orm_django.program import ProjectProgram
 from pgq_orm_django.watching import AutoreloadWatch
-
-T = TypeVar("T")
 
 DEFAULTS = WorkerSettings()
 
@@ -50,7 +48,7 @@ class Command(BaseCommand):
             choices=tuple(connections),
             help="The database with the queue. Default: the one that routers and settings.PGQ name.",
         )
-        count = _checked(int, at_least=1)
+        count = bounded(int, at_least=1)
         add("concurrency", type=count, default=DEFAULTS.max_concurrent_tasks, metavar="N")
         add("batch-size", type=count, default=DEFAULTS.batch_size, metavar="N")
         add("processes", type=count, metavar="N")
@@ -58,16 +56,17 @@ class Command(BaseCommand):
         add("max-jobs", type=count, metavar="N")
         add("max-time", type=_duration, metavar="DURATION")
         add("shutdown-timeout", type=_duration, metavar="DURATION")
-        add("probe-port", type=_checked(int, at_least=0, at_most=65535), metavar="PORT")
+        add("probe-port", type=bounded(int, at_least=0, at_most=65535), metavar="PORT")
         add("probe-host", default=PROBE_HOST, metavar="ADDRESS")
         add("reload", action="store_true")
         add("shutdown-on-listener-failure", action="store_true")
         add("loop", type=LoopKind, choices=tuple(LoopKind), default=LoopKind.auto)
-        for name, default in (
-            ("dequeue-timeout", DEFAULTS.dequeue_timeout),
-            ("heartbeat-timeout", DEFAULTS.heartbeat_timeout),
+        for name, default, shortest in (
+            ("dequeue-timeout", DEFAULTS.dequeue_timeout, 0.1),
+            ("heartbeat-timeout", DEFAULTS.heartbeat_timeout, 1.0),
         ):
-            add(name, type=_checked(float, at_least=0.1), default=default.total_seconds(), metavar="SECONDS")
+            seconds = bounded(float, at_least=shortest)
+            add(name, type=seconds, default=default.total_seconds(), metavar="SECONDS")
 
     def handle(self, *args: Any, **options: Any) -> None:
         port, watch = options["probe_port"], AutoreloadWatch() if options["reload"] else None
@@ -102,20 +101,6 @@ class Command(BaseCommand):
                 "loop": options["loop"],
             },
         )
-
-
-def _checked(kind: Callable[[str], T], *, at_least: T, at_most: T | None = None) -> Callable[[str], T]:
-    """Reads a number within its bounds."""
-
-    def read(text: str) -> T:
-        number = kind(text)
-        if number < at_least or (at_most is not None and number > at_most):  # type: ignore[operator]
-            bounds = f"at least {at_least}" if at_most is None else f"{at_least} to {at_most}"
-            raise ArgumentTypeError(f"{text} is out of bounds, expected {bounds}")
-        return number
-
-    read.__name__ = kind.__name__  # argparse says "invalid int value" by it
-    return read
 
 
 def _duration(text: str) -> timedelta:
