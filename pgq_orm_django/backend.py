@@ -7,14 +7,17 @@ On Django 5.2 the framework is the package `django-tasks`.
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from django.core.checks import CheckMessage, Error
 from django.utils import timezone
 from django.utils.module_loading import import_string
 
 from pgq_orm import models as snapshots
 from pgq_orm.statuses import JobStatus, LogStatus
+from pgq_orm_django.conf import find_faults
 from pgq_orm_django.databases import default_alias
 from pgq_orm_django.framework import (
     AnyTask,
@@ -36,6 +39,18 @@ from pgq_orm_django.registry import entrypoint
 
 ENTRYPOINT = "django.tasks"
 """The entrypoint of all tasks: any worker runs any task that it can import, as the framework promises."""
+TRANSACTIONAL_ENTRYPOINT = "django.tasks.transactional"
+"""The entrypoint of those that commit together with their ends. They run even if no backend asks for that any more."""
+ENTRYPOINTS = (ENTRYPOINT, TRANSACTIONAL_ENTRYPOINT)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """`settings.TASKS[…]["OPTIONS"]`. A key is its field's name in capitals."""
+
+    max_attempts: int = 1
+    transactional: bool = False
+
 
 STATUSES: dict[str, TaskResultStatus] = {
     JobStatus.WAITING: TaskResultStatus.READY,
@@ -67,7 +82,7 @@ class QueueBackend(BaseTaskBackend):
         if run_after is not None and timezone.is_naive(run_after):
             run_after = timezone.make_aware(run_after)  # the framework allows it with USE_TZ off
         job_id = enqueue(
-            ENTRYPOINT,
+            TRANSACTIONAL_ENTRYPOINT if self.options.get("TRANSACTIONAL") else ENTRYPOINT,
             priority=task.priority,
             execute_after=run_after,
             arguments=call,
@@ -86,10 +101,10 @@ class QueueBackend(BaseTaskBackend):
         if not result_id.isdecimal():
             raise TaskResultDoesNotExist(result_id)
         # The job first: if it ends between the two questions, the second one answers how.
-        job = Job.objects.using(default_alias()).filter(pk=int(result_id), entrypoint=ENTRYPOINT).first()
+        job = Job.objects.using(default_alias()).filter(pk=int(result_id), entrypoint__in=ENTRYPOINTS).first()
         logs = list(
             Log.objects.using(default_alias())
-            .filter(job_id=int(result_id), entrypoint=ENTRYPOINT)
+            .filter(job_id=int(result_id), entrypoint__in=ENTRYPOINTS)
             .order_by("id")
         )
         last = logs[-1] if logs and not logs[-1].retried else None
@@ -99,7 +114,15 @@ class QueueBackend(BaseTaskBackend):
             return _result_of_job(job, logs)
         raise TaskResultDoesNotExist(result_id)
 
+    def check(self, **_: Any) -> list[CheckMessage]:
+        faults = find_faults(self.options, Options)
+        return [
+            Error(f"settings.TASKS[{self.alias!r}]['OPTIONS']: {fault}", id="pgq_orm_django.E004")
+            for fault in faults
+        ]
 
+
+@entrypoint(TRANSACTIONAL_ENTRYPOINT, transactional=True)
 @entrypoint(ENTRYPOINT)
 async def run_task(job: snapshots.Job) -> dict[str, Any]:
     """Runs a task: an async one on the worker's loop, a sync one in the job's thread.

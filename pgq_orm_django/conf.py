@@ -37,11 +37,11 @@ def current() -> Settings:
     return Settings(**{key.lower(): value for key, value in given.items()})
 
 
-def find_faults(given: object) -> list[str]:
-    """What is wrong with a value of `settings.PGQ`, one sentence a fault."""
+def find_faults(given: object, known: type[Any] = Settings) -> list[str]:
+    """What is wrong with a value of `settings.PGQ`, one sentence a fault; or with that of another dict of settings."""
+    kinds = {field.name.upper(): field.type for field in fields(known)}
     if not isinstance(given, Mapping):
-        return [f"expected a dict such as {{'DATABASE': 'default'}}, found {type(given).__name__}"]
-    kinds = {field.name.upper(): field.type for field in fields(Settings)}
+        return [f"expected a dict with keys such as {next(iter(kinds))!r}, found {type(given).__name__}"]
     faults = []
     for key, value in given.items():
         if key not in kinds:

@@ -54,4 +54,5 @@ if django.VERSION >= (6, 0) or find_spec("django_tasks"):
     TASKS = {
         "default": {"BACKEND": BACKEND},
         "patient": {"BACKEND": BACKEND, "QUEUES": ["slow"], "OPTIONS": {"MAX_ATTEMPTS": 2}},
+        "exact": {"BACKEND": BACKEND, "OPTIONS": {"TRANSACTIONAL": True}},
     }

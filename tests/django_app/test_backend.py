@@ -1,14 +1,18 @@
 """The backend: tasks of Django's own framework are jobs."""
 
 import asyncio
+import re
 from collections.abc import Iterator
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import django
 import pytest
 from asgiref.sync import async_to_sync
 from django.db import transaction
+from django.db.models import F
 
 from pgq_orm.applications import PgQueuer
 from pgq_orm.worker.settings import QueueExecutionMode
@@ -21,7 +25,7 @@ from tests.django_app.shop.models import Order
 if django.VERSION < (6, 0):
     pytest.importorskip("django_tasks")
 
-from pgq_orm_django.backend import ENTRYPOINT
+from pgq_orm_django.backend import ENTRYPOINT, Options, QueueBackend
 from pgq_orm_django.framework import (
     TaskResultDoesNotExist,
     TaskResultStatus,
@@ -116,6 +120,46 @@ def test_a_task_is_tried_again_as_often_as_its_backend_says() -> None:
     assert (result.return_value, result.attempts, len(result.errors)) == (2, 2, 1)
     times: list[Any] = [result.started_at, result.last_attempted_at]
     assert times[0] < times[1]
+
+
+@pytest.mark.parametrize("task", [tasks.sell, tasks.sell_later], ids=["def", "async def"])
+def test_a_transactional_task_commits_with_its_end_or_not_at_all(task: Any) -> None:
+    kept, lost = task.enqueue("kept", False), task.enqueue("lost", True)
+    drain()
+    for result in (kept, lost):
+        result.refresh()
+    assert kept.return_value is True
+    assert (lost.status, lost.errors[0].exception_class) == (TaskResultStatus.FAILED, tasks.Refused)
+    assert Order.objects.get().number == "kept"
+
+
+def test_a_transactional_task_that_cannot_end_leaves_nothing() -> None:
+    result = tasks.sell.enqueue("never", False)
+
+    def lose_the_lease(**_: Any) -> None:
+        Job.objects.filter(pk=int(result.id)).update(lease=F("lease") + 1)
+
+    task_finished.connect(lose_the_lease)
+    drain()
+    task_finished.disconnect(lose_the_lease)
+    assert not Order.objects.exists()
+
+
+def test_an_option_that_does_not_exist_is_found_by_the_checks() -> None:
+    options = {"TRANSACTIONALS": True, "MAX_ATTEMPTS": "2"}
+    found = [message.msg for message in QueueBackend("default", {"OPTIONS": options}).check()]
+    assert found == [
+        "settings.TASKS['default']['OPTIONS']: unknown key 'TRANSACTIONALS': did you mean 'TRANSACTIONAL'?",
+        "settings.TASKS['default']['OPTIONS']: MAX_ATTEMPTS must be of type int, found '2'",
+    ]
+
+
+def test_the_page_has_every_option() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "tasks.md").read_text(encoding="utf-8")
+    said = re.findall(r"^\| `([A-Z_]+)` \| `(.*?)` \| `(.*?)` \| \S", page, re.MULTILINE)
+    assert said == [
+        (field.name.upper(), field.type.__name__, repr(field.default)) for field in fields(Options)
+    ]
 
 
 def test_a_canceled_task_has_failed() -> None:

@@ -3,6 +3,8 @@
 from typing import TYPE_CHECKING, Any
 
 import django
+from asgiref.sync import sync_to_async
+from django.db import connection
 
 from tests.django_app.shop.models import Order
 
@@ -41,3 +43,16 @@ def succeed_at_last(context: Any) -> int:
     if context.attempt < 2:
         raise ValueError("not yet")
     return int(context.attempt)
+
+
+@task(backend="exact")
+def sell(number: str, fails: bool) -> bool:
+    Order.objects.create(number=number)
+    if fails:
+        raise Refused
+    return connection.in_atomic_block
+
+
+@task(backend="exact")
+async def sell_later(number: str, fails: bool) -> bool:
+    return await sync_to_async(sell.func)(number, fails)
