@@ -1,7 +1,8 @@
 """Arguments: what a task's caller passes, as the JSON that a job carries, and as Python values again."""
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from difflib import get_close_matches
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +43,9 @@ class Parameters:
         """The annotations of the parameters that the worker fills, by name."""
         self._check()
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._signature.parameters
+
     @property
     def required(self) -> list[str]:
         """The names of the parameters that a caller must fill."""
@@ -55,7 +59,7 @@ class Parameters:
         try:
             bound = self._signature.bind(*args, **kwargs)
         except TypeError as error:
-            raise InvalidJobError(f"{self._name}(): {error}") from None
+            raise InvalidJobError(f"{self._name}(): {self._unknown(kwargs) or error}") from None
         if filled := [name for name in bound.arguments if name in self.injected]:
             raise InvalidJobError(
                 f"{self._name}() was given {', '.join(filled)}, which the worker fills: leave it out"
@@ -69,6 +73,16 @@ class Parameters:
                 f"{self._name}() cannot be enqueued with these arguments: {error}"
             ) from None
         return arguments
+
+    def _unknown(self, kwargs: Iterable[str]) -> str | None:
+        """What is wrong with the first keyword that is no parameter's; None if each is one's."""
+        for name in kwargs:
+            if name not in self._signature.parameters:
+                known = list(self._given)
+                close = get_close_matches(name, known, n=1)
+                guess = f"did you mean {close[0]!r}?" if close else f"it takes {', '.join(known) or 'none'}"
+                return f"got an unexpected keyword argument {name!r}: {guess}"
+        return None
 
     def from_json(self, arguments: object) -> dict[str, Any]:
         """A job's arguments as the function's annotations have them. Raises InvalidArgumentsError."""

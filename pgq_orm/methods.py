@@ -6,7 +6,7 @@ from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from pgq_orm import administration, enqueueing, functions, orchestration, queues
 from pgq_orm.enqueueing import AwaitedEnqueue, CalledEnqueue
-from pgq_orm.steps import Awaiter, Caller, Steps
+from pgq_orm.steps import Awaiter, Caller, Steps, named
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -34,9 +34,11 @@ class Method(Generic[P, T]):
         if owner is None:
             return self._give_steps  # so that help() on the class finds the signature and the docstring
 
+        name = f"{kind.__name__}.{self._give_steps.__name__}"
+
         @wraps(self._give_steps)
         def method(*args: P.args, **kwargs: P.kwargs) -> object:
-            return owner._carry_out(self._give_steps(*args, **kwargs))
+            return named(owner._carry_out(self._give_steps(*args, **kwargs)), name)
 
         return method
 

@@ -1,6 +1,7 @@
 """Steps: what takes one operation after another, written once, and carried out by whoever can run an operation."""
 
 from collections.abc import Awaitable, Callable, Generator
+from types import CoroutineType
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 from pgq_orm import operations, schema
@@ -50,6 +51,13 @@ async def carry_out_async(steps: Steps[T], run: Callable[[Operation[Any]], Await
     except StopIteration as end:
         answer: T = end.value
         return answer
+
+
+def named(carried_out: T, name: str) -> T:
+    """What carries steps out, under the name by which Python is to warn of an `await` that was forgotten."""
+    if isinstance(carried_out, CoroutineType):
+        carried_out.__qualname__ = name
+    return carried_out
 
 
 def installed_version() -> Steps[int | None]:

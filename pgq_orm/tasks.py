@@ -29,12 +29,11 @@ from pgq_orm.handlers import Handler, is_async
 from pgq_orm.models import Context, Job, Schedule
 from pgq_orm.operations.additions import OnConflict
 from pgq_orm.statuses import OnFailure
-from pgq_orm.steps import Awaiter, Caller, Steps
+from pgq_orm.steps import Awaiter, Caller, Steps, named
 from pgq_orm.storable import ExecuteAfter, JsonObject
 
 P = ParamSpec("P")
 R = TypeVar("R")
-T = TypeVar("T")
 IdT = TypeVar("IdT")
 
 
@@ -81,6 +80,9 @@ class TaskCall:
 class TaskFunction(Generic[P, R]):
     """A function with a name in the queue. Calling it calls the function, as if it were no task."""
 
+    _OPTIONS = frozenset((*CallOptions.__annotations__, "on_conflict"))
+    __name__: str
+
     def __init__(self, function: Callable[P, R], name: str | None, options: CallOptions) -> None:
         if not inspect.isfunction(inspect.unwrap(function)):
             raise RegistrationError(
@@ -104,6 +106,12 @@ class TaskFunction(Generic[P, R]):
 
     def call(self, *args: P.args, **kwargs: P.kwargs) -> TaskCall:
         """A call to be enqueued with others, by `enqueue_many`. Raises InvalidJobError like `enqueue`."""
+        for name in self._OPTIONS.intersection(kwargs):
+            if name not in self.parameters:
+                raise InvalidJobError(
+                    f"{name} is said of the job, and no argument of {self.__name__}(): "
+                    f"{self.__name__}.options({name}=…).enqueue(…)"
+                )
         arguments = self.parameters.to_json(args, kwargs)
         return TaskCall(self.name, arguments, self._options, self._on_conflict)
 
@@ -151,14 +159,17 @@ class Task(TaskFunction[P, R], Generic[P, R, IdT]):
     @overload
     def enqueue(self, session: SyncTarget, /, *args: P.args, **kwargs: P.kwargs) -> IdT: ...
 
-    def enqueue(self, session: AsyncTarget | SyncTarget, /, *args: P.args, **kwargs: P.kwargs) -> object:
+    def enqueue(
+        self, session: AsyncTarget | SyncTarget | None = None, /, *args: P.args, **kwargs: P.kwargs
+    ) -> object:
         """Adds a job that calls the function with these arguments; answers its id. Awaited on an async session.
 
         Part of the session's transaction, like `Queries.enqueue`, and raises what that raises; InvalidJobError for
         arguments that do not fit, before anything is sent. None where `on_conflict="skip"` has left the job out.
         In place of a session there may be `Queries` of any kind: `pgq.queries` where no transaction is at hand.
         """
-        return _carry_out(session, one_id(self.call(*args, **kwargs)))
+        queries = _open_queries(session)
+        return named(queries._carry_out(one_id(self.call(*args, **kwargs))), f"{self.__name__}.enqueue")
 
     @overload
     def options(
@@ -215,7 +226,7 @@ def enqueue_many(
 
     One statement for a thousand jobs; otherwise like `Task.enqueue`.
     """
-    return _carry_out(session, all_ids(calls, on_conflict))
+    return named(_open_queries(session)._carry_out(all_ids(calls, on_conflict)), "enqueue_many")
 
 
 def one_id(call: TaskCall) -> Steps[int | None]:
@@ -253,17 +264,17 @@ def _first(steps: Steps[list[int | None]]) -> Steps[int | None]:
     return job_id
 
 
-def _carry_out(session: object, steps: Steps[T]) -> object:
-    """What the steps come to, or a coroutine of it, as the session asks for."""
+def _open_queries(session: object) -> Any:
+    """What carries steps out in the session's transaction, at once or when awaited."""
     binding = find_binding(session, "queries")
     queries: Any = session if binding is None else binding.open_queries(session)
     if not hasattr(queries, "_carry_out"):
         raise SessionError(
             f"tasks are enqueued on a session or connection of SQLAlchemy, not on a {describe(session)}: pass one as "
-            "the first argument; in a Django project declare tasks with @pgq_orm_django.task, which need none"
+            "the first argument, without a name; in a Django project declare tasks with @pgq_orm_django.task, which "
+            "need none"
         )
-    carried_out: object = queries._carry_out(steps)
-    return carried_out
+    return queries
 
 
 # What a worker calls

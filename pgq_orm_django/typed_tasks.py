@@ -22,6 +22,7 @@ IdT = TypeVar("IdT")
 class Task(TaskFunction[P, R], Generic[P, R, IdT]):
     """A task of a Django project: its calls are enqueued in the transaction that is open."""
 
+    _OPTIONS = TaskFunction._OPTIONS | {"using"}
     _using: str | None = None
 
     def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> IdT:

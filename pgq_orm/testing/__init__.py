@@ -15,6 +15,7 @@ from pgq_orm.errors import SessionError
 from pgq_orm.models import Job
 from pgq_orm.queues import Names, names_in
 from pgq_orm.registry import Registry
+from pgq_orm.steps import named
 from pgq_orm.tasks import AsyncTransaction, SyncTransaction
 from pgq_orm.testing.bench import LIMIT, Attempt, Wish
 from pgq_orm.testing.expectations import Expected, Target, enqueued, expect, not_enqueued
@@ -85,7 +86,7 @@ def drain(
         raises=raises,
         limit=limit,
     )
-    return _binding(session).drain(session, wish)
+    return named(_binding(session).drain(session, wish), "drain")
 
 
 @overload
@@ -113,7 +114,9 @@ def assert_enqueued(
     else may be said. The AssertionError shows the job that comes nearest, and where it differs.
     """
     __tracebackhide__ = True
-    return _binding(session).look(session, enqueued(expect(target, expected), count))
+    return named(
+        _binding(session).look(session, enqueued(expect(target, expected), count)), "assert_enqueued"
+    )
 
 
 @overload
@@ -133,7 +136,9 @@ def assert_not_enqueued(
 ) -> Any:
     """Asserts that no such job is still to be done; without a target, none at all. Awaited on an async session."""
     __tracebackhide__ = True
-    return _binding(session).look(session, not_enqueued(expect(target, expected)))
+    return named(
+        _binding(session).look(session, not_enqueued(expect(target, expected))), "assert_not_enqueued"
+    )
 
 
 def _binding(session: object) -> ModuleType:

@@ -127,7 +127,8 @@ def test_what_does_not_fit_is_refused(annotation: Any, value: object) -> None:
     [
         ((), {}, "missing a required argument: 'order_id'"),
         ((1, 2, 3), {}, "too many positional arguments"),
-        ((1,), {"order": 1}, "got an unexpected keyword argument 'order'"),
+        ((), {"order": 1}, "got an unexpected keyword argument 'order': did you mean 'order_id'?"),
+        ((1,), {"xyz": 1}, "got an unexpected keyword argument 'xyz': it takes order_id"),
         ((0,), {}, "order_id: Input should be greater than 0, not 0"),
         (("x" * 500,), {}, "not '" + "x" * 79 + "…"),
     ],

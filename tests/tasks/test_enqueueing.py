@@ -17,12 +17,13 @@ from sqlalchemy.ext.asyncio import (
 )
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
-from pgq_orm import PgQueuer, enqueue_many
+from pgq_orm import PgQueuer, Registry, enqueue_many
 from pgq_orm.errors import DuplicateJobError, InvalidJobError, SessionError
 from pgq_orm.sqlalchemy import Queries, SyncQueries
 from pgq_orm.tasks import CallOptions
+from pgq_orm.testing import assert_enqueued, drain
 from tests.databases import sqlalchemy_url
-from tests.tasks.shop import count_words, send_receipt
+from tests.tasks.shop import count_words, send_receipt, tasks
 from tests.worker.queues import Queue
 
 CARRIERS: dict[str, Any] = {
@@ -196,6 +197,47 @@ def test_every_option_of_enqueue_may_be_said_of_a_call() -> None:
 def test_what_is_no_session_is_refused(given: Any) -> None:
     with pytest.raises(SessionError, match="on a session or connection of SQLAlchemy, not on a builtins"):
         send_receipt.enqueue(given, 7)
+
+
+def test_a_session_that_is_forgotten_or_named_is_asked_for_first(engine: Engine) -> None:
+    wanted = "pass one as the first argument, without a name"
+    with Session(engine) as session:
+        with pytest.raises(SessionError, match=f"not on a builtins.int: {wanted}"):
+            send_receipt.enqueue(7)  # type: ignore[call-overload]
+        with pytest.raises(SessionError, match=wanted):
+            send_receipt.enqueue(order_id=7)  # type: ignore[call-overload]
+        with pytest.raises(SessionError, match=wanted):
+            send_receipt.enqueue(session=session, order_id=7)  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize("option", ["priority", "execute_after", "queue", "dedupe_key", "on_conflict"])
+def test_an_option_among_the_arguments_is_told_where_it_belongs(engine: Engine, option: str) -> None:
+    words = rf"{option} is said of the job, .*: send_receipt\.options\({option}=…\)\.enqueue\(…\)"
+    with Session(engine) as session, pytest.raises(InvalidJobError, match=words):
+        send_receipt.enqueue(session, 7, **{option: None})  # type: ignore[call-overload]
+
+
+def test_a_parameter_may_be_named_like_an_option() -> None:
+    @Registry().task
+    def paint(queue: str, priority: int) -> None: ...
+
+    assert paint.call("a", priority=3).arguments == {"queue": "a", "priority": 3}
+
+
+async def test_an_await_that_is_forgotten_is_told_by_the_name_of_what_was_called(dsn: str) -> None:
+    async_engine = create_async_engine(sqlalchemy_url(dsn))
+    async with AsyncSession(async_engine) as session:
+        for call, name in (
+            (lambda: send_receipt.enqueue(session, 7), "send_receipt.enqueue"),
+            (lambda: enqueue_many(session, []), "enqueue_many"),
+            (lambda: Queries(session).enqueue("mail"), "Queries.enqueue"),
+            (lambda: PgQueuer(async_engine).queries.job_status(1), "AutocommitQueries.job_status"),
+            (lambda: drain(session, tasks), "drain"),
+            (lambda: assert_enqueued(session, "mail"), "assert_enqueued"),
+        ):
+            with pytest.warns(RuntimeWarning, match=f"^coroutine '{name}' was never awaited"):
+                call()
+    await async_engine.dispose()
 
 
 @pytest.mark.parametrize("given", [send_receipt, 7])
