@@ -64,10 +64,10 @@ def requeue_jobs(ids: int | Iterable[int], *, on_refused: OnRefused = "raise") -
     The new job has what the old one had: queue, priority, payload, arguments, headers, limits and `dedupe_key`.
     In a workflow it takes the old one's place: what waits for the old one waits for it, and it waits for those of its
     parents that are still to be done. A job without a `dedupe_key` is given one, so that it cannot be requeued twice at
-    a time. Refused is a job that is still to be done, or whose `dedupe_key` is held by one that is; one that is
-    unknown; and one that succeeded, unless it was enqueued without payload, arguments and headers, because these are
-    kept of what did not succeed. A refusal is a RequeueRefusedError and nothing is requeued; `on_refused="skip"` leaves
-    such jobs out.
+    a time. Refused is a job that is still to be done; one whose `dedupe_key` is held by such a job, or by another one
+    of these, as by its own later run; one that is unknown; and one that succeeded, unless it was enqueued without
+    payload, arguments and headers, because these are kept of what did not succeed. A refusal is a RequeueRefusedError
+    and nothing is requeued; `on_refused="skip"` leaves such jobs out.
     """
     if on_refused not in ("raise", "skip"):
         raise ValueError(f"on_refused must be 'raise' or 'skip', not {on_refused!r}")
@@ -296,6 +296,8 @@ _REFUSALS: Mapping[str, str] = {
     "unknown": "is not to be found",
     "unfinished": "is still to be done",
     "not kept": "succeeded, and what it was given is not kept: enqueue it anew",
+    "twin": "stands for the same work as another one of these, of which it is a later run, or has the dedupe_key: "
+    "requeue one of the two",
     "again": "was enqueued again, as a job that is still to be done",
     "duplicate": "has the dedupe_key of a job that is still to be done",
 }

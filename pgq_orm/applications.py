@@ -12,7 +12,7 @@ from pgq_orm.autocommit import AutocommitQueries
 from pgq_orm.errors import JobNotRunningError
 from pgq_orm.models import Context
 from pgq_orm.queues import Names, Queue, names_in
-from pgq_orm.registry import Registry
+from pgq_orm.registry import Registry, require_registry
 from pgq_orm.store import Store, open_store
 from pgq_orm.worker.allowance import Ending
 from pgq_orm.worker.runner import Runner
@@ -47,7 +47,7 @@ class Application:
         """The queue for code that has no transaction in hand: each call is one of its own."""
         if registry is None:
             registry = Registry() if shared is None else shared.registry
-        self.registry: Registry = registry
+        self.registry: Registry = require_registry(registry)
         if resources is None:
             resources = {} if shared is None else shared.resources
         self.resources: MutableMapping[Any, Any] = resources

@@ -1,5 +1,6 @@
 """Registry: which handler runs the jobs of which entrypoint, and which schedules enqueue them."""
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -260,7 +261,7 @@ class Registry:
 
         Raises RegistrationError for a name that several have.
         """
-        for other in others:
+        for other in map(require_registry, others):
             for entrypoint in other.entrypoints.values():
                 self._add(entrypoint)
             self.schedules |= other.schedules
@@ -366,11 +367,11 @@ class Registry:
 
     def _add(self, entrypoint: Entrypoint) -> None:
         taken = self.entrypoints.get(entrypoint.name)
-        # A module imported twice (as `tasks` and as `shop.tasks`) declares the same function again: no conflict.
-        if taken is not None and _origin(taken.handler) != _origin(entrypoint.handler):
+        # A module that is imported again declares the same function again: no conflict.
+        if taken is not None and not _is_same(taken.handler, entrypoint.handler):
             raise RegistrationError(
-                f"entrypoint {entrypoint.name!r} is taken by {'.'.join(_origin(taken.handler))}: "
-                "give this handler another name"
+                f"entrypoint {entrypoint.name!r} is taken by {'.'.join(_origin(taken.handler))}, line "
+                f"{_place(taken.handler)[1]}: give this handler another name"
             )
         self.entrypoints[entrypoint.name] = entrypoint
 
@@ -384,6 +385,26 @@ def _handler_of(given: Callable[..., object], *, is_scheduled: bool = False) -> 
             f"a schedule brings no arguments, and task {given.name!r} needs {', '.join(required)}: give them defaults"
         )
     return given.handler
+
+
+def require_registry(given: object, expected: str = "a Registry") -> Registry:
+    """The registry as it is. Raises TypeError for anything else."""
+    if isinstance(given, Registry):
+        return given
+    names = [name for name, value in getattr(given, "__dict__", {}).items() if isinstance(value, Registry)]
+    hint = f"; its {names[0]!r} is one" if names else ""
+    raise TypeError(f"expected {expected}, where handlers are registered, not {given!r}{hint}")
+
+
+def _is_same(one: Handler, other: Handler) -> bool:
+    """Whether they are one function, in a module that was imported again, or typed again into a console."""
+    (file, line), (other_file, other_line) = _place(one), _place(other)
+    return _origin(one) == _origin(other) and (file != other_file or line == other_line)
+
+
+def _place(handler: Handler) -> tuple[str, int]:
+    code = getattr(inspect.unwrap(handler), "__code__", None)
+    return ("?", 0) if code is None else (code.co_filename, code.co_firstlineno)
 
 
 def _origin(handler: Handler) -> tuple[str, str]:

@@ -21,12 +21,13 @@ from psycopg.pq import TransactionStatus
 from pgq_orm.models import Job
 from pgq_orm.operations import Operation
 from pgq_orm.queues import Names, names_in
-from pgq_orm.registry import Registry
+from pgq_orm.registry import Registry, require_registry
 from pgq_orm.testing.bench import LIMIT, Attempt, Bench, Drained, Wish
-from pgq_orm.testing.expectations import Expected, Target, enqueued, expect, not_enqueued
+from pgq_orm.testing.expectations import Expectation, Expected, Target, enqueued, expect, not_enqueued
 from pgq_orm.testing.threads import AwaitedCalls
+from pgq_orm_django import conf
 from pgq_orm_django.databases import default_alias
-from pgq_orm_django.registry import discover
+from pgq_orm_django.registry import discover, require
 from pgq_orm_django.scopes import ConnectionScopes
 from pgq_orm_django.statements import carry_out, run
 
@@ -99,7 +100,7 @@ def _wish(
     resources: MutableMapping[Any, Any] | None,
 ) -> Wish:
     return Wish(
-        registry=discover() if handlers is None else handlers,
+        registry=discover() if handlers is None else require_registry(handlers),
         resources={} if resources is None else resources,
         queues=None if queues is None else names_in(queues),
         retries=retries,
@@ -120,17 +121,21 @@ def assert_enqueued(
 
     `target` is an entrypoint's name, a task, or a call such as `send_receipt.call(order_id=7)`; see Expected for what
     else may be said. The AssertionError shows the job that comes nearest, and where it differs.
+    Raises UnknownEntrypointError for a name that no `tasks` module registers, as long as STRICT_ENTRYPOINTS is on.
     """
     __tracebackhide__ = True
-    return carry_out(enqueued(expect(target, expected), count), using or default_alias()).give()
+    return carry_out(enqueued(_expect(target, expected), count), using or default_alias()).give()
 
 
 def assert_not_enqueued(
     target: Target | None = None, *, using: str | None = None, **expected: Unpack[Expected]
 ) -> None:
-    """Asserts that no such job is still to be done; without a target, none at all."""
+    """Asserts that no such job is still to be done; without a target, none at all.
+
+    Raises UnknownEntrypointError for a name that no `tasks` module registers, as long as STRICT_ENTRYPOINTS is on.
+    """
     __tracebackhide__ = True
-    carry_out(not_enqueued(expect(target, expected)), using or default_alias()).give()
+    carry_out(not_enqueued(_expect(target, expected)), using or default_alias()).give()
 
 
 async def aassert_enqueued(
@@ -147,6 +152,12 @@ async def aassert_not_enqueued(
     """`assert_not_enqueued`, to be awaited in an async test."""
     __tracebackhide__ = True
     await sync_to_async(assert_not_enqueued)(target, using=using, **expected)
+
+
+def _expect(target: Target | None, expected: Expected) -> Expectation:
+    if isinstance(target, str) and conf.current().strict_entrypoints:
+        require(target)  # or nothing that is misspelt would ever be enqueued
+    return expect(target, expected)
 
 
 class _Table:

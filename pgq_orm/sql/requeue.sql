@@ -57,6 +57,7 @@ SELECT
     CASE
         WHEN requeued.id IS NOT NULL THEN NULL
         WHEN NOT ended.is_kept THEN 'not kept'
+        WHEN ended.is_kept AND chosen.job_id IS NULL THEN 'twin'
         WHEN starts_with(ended.key, 'pgq-requeue-') THEN 'again'
         WHEN ended.is_kept THEN 'duplicate'
         WHEN (SELECT true FROM pgq_job WHERE id = wanted.id) THEN 'unfinished'

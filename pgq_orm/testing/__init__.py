@@ -14,7 +14,7 @@ from pgq_orm.bindings import describe, find_binding
 from pgq_orm.errors import SessionError
 from pgq_orm.models import Job
 from pgq_orm.queues import Names, names_in
-from pgq_orm.registry import Registry
+from pgq_orm.registry import Registry, require_registry
 from pgq_orm.steps import named
 from pgq_orm.tasks import AsyncTransaction, SyncTransaction
 from pgq_orm.testing.bench import LIMIT, Attempt, Wish
@@ -74,7 +74,10 @@ def drain(
     """
     __tracebackhide__ = True
     application = handlers if isinstance(handlers, Application) else None
-    registry = handlers if isinstance(handlers, Registry) else handlers.registry
+    registry = require_registry(
+        handlers if application is None else application.registry,
+        "a Registry or an application such as PgQueuer",
+    )
     if resources is None:
         resources = {} if application is None else application.resources
     wish = Wish(

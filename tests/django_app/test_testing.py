@@ -9,6 +9,7 @@ from asgiref.sync import sync_to_async
 from django.db import DatabaseError, connection, transaction
 
 from pgq_orm import Registry
+from pgq_orm.errors import UnknownEntrypointError
 from pgq_orm.models import Job as Picked
 from pgq_orm.outcomes import Snooze
 from pgq_orm.statuses import JobStatus, LogStatus
@@ -163,6 +164,13 @@ class Draining:
             assert_enqueued(greet.call("KC-2", on=date(2026, 1, 1)))
         with pytest.raises(AssertionError, match="1 job of 'greet' is enqueued, expected none"):
             assert_not_enqueued("greet")
+
+    def test_a_name_that_nothing_is_registered_under_is_refused(self) -> None:
+        for look in (assert_not_enqueued, assert_enqueued):
+            with pytest.raises(UnknownEntrypointError, match="did you mean 'greet'"):
+                look("gret")
+        with django.test.override_settings(PGQ={"STRICT_ENTRYPOINTS": False}):
+            assert_not_enqueued("gret")
 
     async def test_an_async_test_awaits_it(self) -> None:
         await Order.objects.acreate(number="KC-1")

@@ -117,6 +117,21 @@ async def test_a_job_is_not_requeued_twice_at_a_time(asker: Asker, workshop: Wor
     assert list(again) == [answer[old]]
 
 
+async def test_a_job_and_its_own_later_run_are_not_both_requeued(asker: Asker, workshop: Workshop) -> None:
+    first = workshop.fail(workshop.add())
+    answer = await asker.ask("requeue_jobs", [first])
+    await asker.commit()
+    second = workshop.fail(answer[first])
+    with pytest.raises(
+        RequeueRefusedError, match=f"job {second} stands for the same work .* requeue one of the two"
+    ):
+        await asker.ask("requeue_jobs", [first, second])
+    answer = await asker.ask("requeue_jobs", [first, second], on_refused="skip")
+    assert list(answer) == [first]
+    with pytest.raises(RequeueRefusedError, match=f"job {second} was enqueued again, as a job that is still"):
+        await asker.ask("requeue_jobs", [second])
+
+
 async def test_a_dedupe_key_stays_and_holds(asker: Asker, workshop: Workshop) -> None:
     first = workshop.fail(workshop.add("mail", b"1", dedupe_key="order-5"))
     second = workshop.fail(workshop.add("mail", b"2", dedupe_key="order-5"))

@@ -298,6 +298,12 @@ def test_an_engine_is_refused(engine: Engine) -> None:
         drain(engine, shop)  # type: ignore[call-overload]
 
 
+@pytest.mark.parametrize("given", [thank, test_an_engine_is_refused, None])
+def test_what_has_no_handlers_is_refused(session: Session, given: Any) -> None:
+    with pytest.raises(TypeError, match=r"expected a Registry or an application such as PgQueuer, .*, not "):
+        drain(session, given)
+
+
 def test_handlers_that_cannot_work_are_refused(session: Session) -> None:
     registry = Registry()
 

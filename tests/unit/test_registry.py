@@ -1,6 +1,9 @@
 """The registry: each name has one handler, and what cannot work is refused where it is declared."""
 
+from collections.abc import Callable
 from datetime import timedelta
+from types import CodeType, ModuleType
+from typing import Any
 
 import pytest
 
@@ -34,19 +37,51 @@ def test_without_further_words_a_job_is_tried_once(registry: Registry) -> None:
 def test_a_name_belongs_to_one_function(registry: Registry) -> None:
     registry.entrypoint("mail")(send_mail)
     with pytest.raises(
-        RegistrationError, match=r"'mail' is taken by .*test_registry\.send_mail: give this handler"
+        RegistrationError, match=r"'mail' is taken by .*test_registry\.send_mail, line \d+: give this"
     ):
         registry.entrypoint("mail")(send_letter)
     assert registry.require("mail").handler is send_mail
 
 
-def test_a_module_imported_twice_declares_the_same_function(registry: Registry) -> None:
-    def again() -> None: ...
+MODULE = compile("def send(order_id: int) -> None: ...", "shop/tasks.py", "exec")
+CHANGED = compile("\n\ndef send(order_id: str) -> None: ...", "shop/tasks.py", "exec")
+TYPED_AGAIN = compile("\n\ndef send(order_id: str) -> None: ...", "<input 2>", "exec")
 
-    again.__module__, again.__qualname__ = send_mail.__module__, send_mail.__qualname__
-    registry.entrypoint("mail")(send_mail)
-    registry.entrypoint("mail")(again)
-    assert registry.require("mail").handler is again
+
+def sent_of(code: CodeType) -> Callable[..., None]:
+    module: dict[str, Any] = {"__name__": "shop.tasks"}
+    exec(code, module)
+    send: Callable[..., None] = module["send"]
+    return send
+
+
+@pytest.mark.parametrize("code", [MODULE, TYPED_AGAIN], ids=["a module", "a console's input"])
+def test_what_is_executed_again_declares_the_same_function(registry: Registry, code: CodeType) -> None:
+    registry.task(sent_of(MODULE))
+    again = registry.task(sent_of(code))
+    assert registry.require("send").handler is again.handler
+
+
+def test_two_functions_of_one_name_in_a_module_are_two(registry: Registry) -> None:
+    first = registry.task(sent_of(MODULE))
+    with pytest.raises(
+        RegistrationError, match=r"'send' is taken by shop\.tasks\.send, line 1: give this handler"
+    ):
+        registry.task(sent_of(CHANGED))
+    assert registry.require("send").handler is first.handler
+
+
+@pytest.mark.parametrize("given", [send_mail, None, "mail"])
+def test_what_is_no_registry_is_not_included(registry: Registry, given: Any) -> None:
+    with pytest.raises(TypeError, match="expected a Registry, where handlers are registered, not "):
+        registry.include(given)
+
+
+def test_what_has_a_registry_is_told_so(registry: Registry) -> None:
+    module = ModuleType("tasks")
+    vars(module)["tasks"] = registry
+    with pytest.raises(TypeError, match=r"not <module 'tasks'>; its 'tasks' is one$"):
+        registry.include(module)  # type: ignore[arg-type]
 
 
 def test_one_alias_may_be_given_without_a_list(registry: Registry) -> None:

@@ -325,3 +325,10 @@ async def test_the_context_of_a_tick_may_be_called_as_pgqueuer_calls_it(pgq: PgQ
         await pgq.queries.run_schedule_now("sweep")
         await aeventually(lambda: given)
     assert given == [True]
+
+
+def test_what_is_no_registry_is_refused(queue: Queue) -> None:
+    with pytest.raises(
+        TypeError, match="expected a Registry, where handlers are registered, not <module 'threading'"
+    ):
+        PgQueuer(queue.engine, registry=threading)  # type: ignore[arg-type]
