@@ -56,7 +56,8 @@ def pgq_handlers() -> "Registry | Application":
     """What `drain` runs the jobs with: to be overridden by a fixture that returns your Registry or PgQueuer."""
     raise pytest.UsageError(
         "the fixture `drain` does not know your handlers: define a fixture `pgq_handlers` in conftest.py that returns "
-        "your Registry or PgQueuer, or call pgq_orm.testing.drain(session, handlers)"
+        "your Registry or PgQueuer, or call pgq_orm.testing.drain(session, handlers); in a Django project import drain "
+        "from pgq_orm_django.testing, which knows them"
     )
 
 

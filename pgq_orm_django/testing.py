@@ -16,6 +16,7 @@ from typing import Any, TypeVar, Unpack, cast
 from asgiref.sync import async_to_sync, sync_to_async
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.utils.asyncio import async_unsafe
 from psycopg.pq import TransactionStatus
 
 from pgq_orm.models import Job
@@ -47,6 +48,7 @@ __unittest = True
 """By which unittest leaves our frames out of a failed assertion's traceback."""
 
 
+@async_unsafe("drain() blocks, and was called in an async test: `await adrain(…)` instead")
 def drain(
     handlers: Registry | None = None,
     *,
@@ -124,7 +126,16 @@ def assert_enqueued(
     Raises UnknownEntrypointError for a name that no `tasks` module registers, as long as STRICT_ENTRYPOINTS is on.
     """
     __tracebackhide__ = True
-    return carry_out(enqueued(_expect(target, expected), count), using or default_alias()).give()
+    alias = using or default_alias()
+    try:
+        return carry_out(enqueued(_expect(target, expected), count), alias).give()
+    except AssertionError as error:
+        if callbacks := connections[alias].run_on_commit:
+            error.add_note(
+                f"{len(callbacks)} on_commit callback(s) wait for a commit that does not come in this test: to call "
+                "them, put the code into `with self.captureOnCommitCallbacks(execute=True):`"
+            )
+        raise
 
 
 def assert_not_enqueued(

@@ -6,6 +6,7 @@ from datetime import date, timedelta
 import django.test
 import pytest
 from asgiref.sync import sync_to_async
+from django.core.exceptions import SynchronousOnlyOperation
 from django.db import DatabaseError, connection, transaction
 
 from pgq_orm import Registry
@@ -185,7 +186,20 @@ class Draining:
 
 
 class TestUnderTestCase(Draining, django.test.TestCase):
-    pass
+    def test_a_hook_that_waits_for_the_commit_is_told(self) -> None:
+        transaction.on_commit(lambda: enqueue("mail"))
+        with pytest.raises(AssertionError) as caught:
+            assert_enqueued("mail")
+        assert any("captureOnCommitCallbacks" in note for note in caught.value.__notes__)
+        with self.captureOnCommitCallbacks(execute=True):
+            transaction.on_commit(lambda: enqueue("mail"))
+        assert_enqueued("mail", count=1)
+
+    async def test_an_async_test_is_told_what_to_await(self) -> None:
+        with pytest.raises(SynchronousOnlyOperation, match=r"await adrain\(…\)"):
+            drain()
+        with pytest.raises(SynchronousOnlyOperation, match="twin"):
+            assert_enqueued("mail")
 
 
 class TestUnderTransactionTestCase(Draining, django.test.TransactionTestCase):
