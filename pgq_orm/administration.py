@@ -296,7 +296,7 @@ _REFUSALS: Mapping[str, str] = {
     "unknown": "is not to be found",
     "unfinished": "is still to be done",
     "not kept": "succeeded, and what it was given is not kept: enqueue it anew",
-    "twin": "stands for the same work as another one of these, of which it is a later run, or has the dedupe_key: "
+    "twin": "stands for the same work as another one of these, as a later run or by its dedupe_key: "
     "requeue one of the two",
     "again": "was enqueued again, as a job that is still to be done",
     "duplicate": "has the dedupe_key of a job that is still to be done",

@@ -1,17 +1,19 @@
 """Overview: what there is, as sheets: what is to be done, what was done, who works, what failed, what recurs."""
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
 
-from pgq_orm import administration
+from pgq_orm import administration, queues
+from pgq_orm.queue_words import describe_pause
 from pgq_orm.reports import (
     ActiveWorker,
     FailedJob,
     LogStatistics,
     QueueAgeStats,
+    QueueState,
     QueueStatistics,
     ScheduleState,
 )
@@ -26,6 +28,7 @@ TO_BE_DONE = (
     Column("entrypoint", "entrypoint"),
     *(Column(status.value, status.value, is_number=True) for status in JobStatus),
     Column("late by", "late", is_number=True),
+    Column("held up", "held"),
 )
 DONE = (
     Column("queue", "queue"),
@@ -69,19 +72,43 @@ def overview(period: timedelta) -> Steps[tuple[Sheet, Sheet, Sheet]]:
     ages = yield from administration.queue_age()
     done = yield from administration.log_statistics(last=period)
     workers = yield from administration.active_workers()
-    return to_be_done(sizes, ages), was_done(done, period), who_works(workers)
+    states = yield from queues.fetch_queues()
+    return to_be_done(sizes, ages, states, workers), was_done(done, period), who_works(workers)
 
 
-def to_be_done(sizes: Sequence[QueueStatistics], ages: Sequence[QueueAgeStats]) -> Sheet:
-    """The backlog by entrypoint, and how late the oldest job is that could run."""
+def to_be_done(
+    sizes: Sequence[QueueStatistics],
+    ages: Sequence[QueueAgeStats],
+    states: Sequence[QueueState],
+    workers: Sequence[ActiveWorker],
+) -> Sheet:
+    """The backlog by entrypoint, how late the oldest job is that could run, and why none of them will: its queue is
+    paused, or no worker that lives serves that queue and has a handler. Paused queues without jobs are shown as well.
+    """
     counts: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     for size in sizes:
         counts[size.queue, size.entrypoint][size.status.value] += size.count
     late = {(found.queue, found.entrypoint): age(found.oldest_age_seconds) for found in ages}
+    pauses = {state.name: describe_pause(state) for state in states if state.paused}
+    for queue in pauses.keys() - {queue for queue, _ in counts}:
+        counts[queue, ""] = Counter()
     rows = [
-        _row(key, count, JobStatus) | {"late": late.get(key, "")} for key, count in sorted(counts.items())
+        _row(key, count, JobStatus)
+        | {"late": late.get(key, ""), "held": ", ".join(_hindrances(*key, pauses, workers))}
+        for key, count in sorted(counts.items())
     ]
     return Sheet("To be done", TO_BE_DONE, rows, "Nothing is to be done.")
+
+
+def _hindrances(
+    queue: str, entrypoint: str, pauses: Mapping[str, str], workers: Sequence[ActiveWorker]
+) -> Iterator[str]:
+    if queue in pauses:
+        yield pauses[queue]
+    if entrypoint and not any(
+        queue in worker.queues and entrypoint in worker.entrypoints for worker in workers
+    ):
+        yield "no worker"
 
 
 def was_done(done: Sequence[LogStatistics], period: timedelta) -> Sheet:

@@ -46,7 +46,10 @@ class Parents(Mapping[int | str, Parent]):
         self._by_id = {parent.job_id: parent for parent in self._parents.values()}
 
     def results(self) -> dict[int | str, Any]:
-        """What the handlers of those returned that succeeded, by name or id."""
+        """What the handlers of those returned that succeeded, as a dict and no list: by the name that each has in the
+        workflow (its entrypoint, with -2, -3, … for the further ones), or by its id if it has none. Its `.values()`
+        are in the order in which they were added.
+        """
         return {key: parent.result for key, parent in self._parents.items() if parent.is_successful}
 
     def __getitem__(self, key: int | str) -> Parent:

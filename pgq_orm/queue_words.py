@@ -3,10 +3,12 @@
 import re
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from difflib import get_close_matches
 
-from pgq_orm import queues
+from pgq_orm import administration, queues
 from pgq_orm.errors import InvalidQueueError
-from pgq_orm.queues import UNCHANGED, Queue
+from pgq_orm.operations.additions import DEFAULT_QUEUE
+from pgq_orm.queues import UNCHANGED, Queue, ResumeAt
 from pgq_orm.reports import QueueState
 from pgq_orm.steps import Steps
 
@@ -37,13 +39,21 @@ def parse_resume_at(text: str) -> timedelta | datetime:
     return instant
 
 
+def pause(names: list[str], resume_at: ResumeAt) -> Steps[str]:
+    """Pauses the queues, and says so."""
+    hints = yield from _hints(names)
+    paused = yield from queues.pause_queue(names, resume_at=resume_at)
+    return "\n".join([f"paused: {list_names(paused)}", *hints])
+
+
 def change_limits(
     names: list[str], *, concurrency: int | None, rate: int | None, window: float | None
-) -> Steps[list[QueueState]]:
-    """Changes the limits that are given, and answers the queues; NO_LIMIT takes one away.
+) -> Steps[str]:
+    """Changes the limits that are given, and shows the queues; NO_LIMIT takes one away.
 
     A queue of which nothing is said is declared first.
     """
+    hints = yield from _hints(names)
     yield from queues.declare_queue(Queue(name) for name in names)
     yield from queues.update_queue(
         names,
@@ -51,7 +61,24 @@ def change_limits(
         rate_limit=UNCHANGED if rate is None else rate or None,
         rate_limit_window=UNCHANGED if window is None else window,
     )
-    return (yield from queues.fetch_queues(names))
+    states = yield from queues.fetch_queues(names)
+    return "\n".join([describe_all(states), *hints])
+
+
+def _hints(names: list[str]) -> Steps[list[str]]:
+    """A line for each queue without settings, jobs and workers: perhaps a slip of the pen."""
+    known = {state.name for state in (yield from queues.fetch_queues())}
+    if known.issuperset(names):
+        return []
+    known |= {DEFAULT_QUEUE, *(size.queue for size in (yield from administration.queue_size()))}
+    known |= {queue for worker in (yield from administration.active_workers()) for queue in worker.queues}
+    return [_hint(name, known) for name in names if name not in known]
+
+
+def _hint(name: str, known: Iterable[str]) -> str:
+    close = get_close_matches(name, known, n=1)
+    guess = f"; did you mean {close[0]!r}?" if close else ""
+    return f"{name}: no such queue was known, it is created{guess}"
 
 
 def describe(state: QueueState) -> str:
@@ -59,10 +86,14 @@ def describe(state: QueueState) -> str:
     said = [f"{state.concurrency} at a time in each worker" if state.concurrency else ""]
     if state.rate_limit:
         said.append(f"{state.rate_limit} start in {state.rate_limit_window.total_seconds():g} s")
-    if state.paused:
-        until = f" until {state.resume_at:%Y-%m-%d %H:%M:%S %Z}" if state.resume_at else ""
-        said.append(f"paused{until}")
+    said.append(describe_pause(state))
     return f"{state.name}: {', '.join(filter(None, said)) or 'no limits'}"
+
+
+def describe_pause(state: QueueState) -> str:
+    """Whether the queue is paused, and until when; empty if it is not."""
+    until = f" until {state.resume_at:%Y-%m-%d %H:%M:%S %Z}" if state.resume_at else ""
+    return f"paused{until}" if state.paused else ""
 
 
 def describe_all(states: Iterable[QueueState]) -> str:

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from pgq_orm import queue_words
 from pgq_orm.cli.complaints import complaining
 from pgq_orm.cli.databases import Dsn, ask, in_transaction
 from pgq_orm.queue_words import (
@@ -40,10 +41,7 @@ def pause(
     """Let no more jobs of the queues be picked; what runs goes on."""
     with complaining():
         resume_at = None if until is None else parse_resume_at(until)
-    paused = in_transaction(
-        dsn, lambda connection: SyncQueries(connection).pause_queue(names, resume_at=resume_at)
-    )
-    typer.echo(f"paused: {list_names(paused)}")
+    typer.echo(ask(dsn, queue_words.pause(names, resume_at)))
 
 
 @app.command()
@@ -68,6 +66,4 @@ def limit(
     window: Annotated[float | None, typer.Option(min=SHORTEST_WINDOW, help="The window, in seconds.")] = None,
 ) -> None:
     """Change the limits of queues, those that are given; a queue of which nothing is said is declared first."""
-    typer.echo(
-        describe_all(ask(dsn, change_limits(names, concurrency=concurrency, rate=rate, window=window)))
-    )
+    typer.echo(ask(dsn, change_limits(names, concurrency=concurrency, rate=rate, window=window)))

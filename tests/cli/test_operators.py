@@ -178,6 +178,18 @@ def test_the_dashboard_shows_what_is_to_be_done_what_was_and_who_works(pgq: Pgq,
     assert any(line.startswith("here 1 default 1") for line in lines)
 
 
+def test_the_dashboard_shows_what_holds_jobs_up(pgq: Pgq, workshop: Workshop) -> None:
+    for entrypoint, queue in (("mail", "default"), ("mial", "default"), ("mail", "slow")):
+        workshop.add(entrypoint, queue=queue)
+    pgq("queues", "pause", "slow")
+    pgq("queues", "pause", "idle", "--until", "2100-01-31T08:00+00:00")
+    lines = [" ".join(line.replace("│", " ").split()) for line in pgq("dashboard").splitlines()]
+    assert "default mail 1 0 s" in lines
+    assert "default mial 1 0 s no worker" in lines
+    assert "slow mail 1 0 s paused, no worker" in lines
+    assert any(line.startswith("idle paused until 2100-01-31") for line in lines)
+
+
 def test_an_empty_queue_says_so(pgq: Pgq) -> None:
     said = pgq("dashboard", "--last", "60")
     for sentence in ("Nothing is to be done.", "Nothing was done in the last 1 h.", "No worker is alive."):

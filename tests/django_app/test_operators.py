@@ -41,7 +41,7 @@ def test_the_dashboard_shows_what_is_to_be_done_what_was_and_who_works() -> None
     a_failure(7)
     a_worker(queues=["default"], entrypoints=["mail"])
     said = lines(manage("pgq_dashboard"))
-    assert "queue entrypoint waiting queued picked late by" in said
+    assert "queue entrypoint waiting queued picked late by held up" in said
     assert "default mail 2 0 s" in said
     assert "Done in the last 5 min" in said
     assert "default mail 1 0.2" in said
@@ -119,6 +119,7 @@ def test_schedules_are_told_what_to_do() -> None:
 
 
 def test_queues_are_limited() -> None:
+    enqueue("mail", queue="mail")
     assert manage("pgq_queues", "limit", "mail", "--concurrency", "4") == "mail: 4 at a time in each worker\n"
     assert manage("pgq_queues", "limit", "mail", "--rate", "100", "--window", "60").endswith(
         "100 start in 60 s\n"
@@ -126,6 +127,15 @@ def test_queues_are_limited() -> None:
     assert manage("pgq_queues", "limit", "mail", "--concurrency", "0") == "mail: 100 start in 60 s\n"
     with pytest.raises(CommandError, match="-1 is out of bounds"):
         manage("pgq_queues", "limit", "mail", "--rate=-1")
+
+
+def test_a_queue_that_nobody_knew_is_told() -> None:
+    enqueue("mail", queue="reports")
+    said = manage("pgq_queues", "pause", "reprots").splitlines()
+    assert said == [
+        "paused: reprots",
+        "reprots: no such queue was known, it is created; did you mean 'reports'?",
+    ]
 
 
 def test_programs_are_given_json() -> None:

@@ -22,8 +22,10 @@ def pgq(dsn: str, workshop: Workshop, monkeypatch: pytest.MonkeyPatch):
     return pgq
 
 
-def test_queues_are_paused_listed_and_resumed(pgq) -> None:
+def test_queues_are_paused_listed_and_resumed(pgq, workshop: Workshop) -> None:
     assert pgq("list").output == "Nothing is said of any queue: none is paused, or has limits.\n"
+    for queue in ("mail", "reports"):
+        workshop.add(queue=queue)
     assert pgq("pause", "mail", "reports").output == "paused: mail, reports\n"
     assert pgq("list").output == "mail: paused\nreports: paused\n"
     assert pgq("resume", "mail", "unknown").output == "resumed: mail\n"
@@ -38,7 +40,20 @@ def test_a_pause_may_have_an_end(pgq, workshop: Workshop) -> None:
     assert pgq("list").output.startswith("mail: paused until 2100-01-31 ")
 
 
-def test_limits_are_changed_one_by_one(pgq) -> None:
+def test_a_queue_that_nobody_knew_may_be_a_slip_of_the_pen(pgq, workshop: Workshop) -> None:
+    assert pgq("pause", "xyz").output == "paused: xyz\nxyz: no such queue was known, it is created\n"
+    assert pgq("pause", "xyz", "default").output == "paused: default, xyz\n"
+    workshop.add(queue="reports")
+    assert pgq("limit", "reprots", "--rate", "5").output.splitlines() == [
+        "reprots: 5 start in 1 s",
+        "reprots: no such queue was known, it is created; did you mean 'reports'?",
+    ]
+    workshop.connection.execute("UPDATE pgq_worker SET queues = '{letters}'")
+    assert pgq("pause", "letters").output == "paused: letters\n"
+
+
+def test_limits_are_changed_one_by_one(pgq, workshop: Workshop) -> None:
+    workshop.add(queue="mail")
     assert pgq("limit", "mail", "--concurrency", "4").output == "mail: 4 at a time in each worker\n"
     assert pgq("limit", "mail", "--rate", "100", "--window", "60").output == (
         "mail: 4 at a time in each worker, 100 start in 60 s\n"

@@ -10,6 +10,7 @@ from pgq_orm.queue_words import (
     describe_all,
     list_names,
     parse_resume_at,
+    pause,
 )
 from pgq_orm_django import queues
 from pgq_orm_django.bounds import bounded
@@ -64,12 +65,11 @@ class Command(OperatorCommand):
         match options["verb"]:
             case "pause":
                 resume_at = parse_resume_at(options["until"]) if options["until"] else None
-                paused = queues.pause_queue(options["names"], resume_at=resume_at, using=using)
-                return f"paused: {list_names(paused)}"
+                return carry_out_whole(pause(options["names"], resume_at), using or default_alias())
             case "resume":
                 return f"resumed: {list_names(queues.resume_queue(options['names'], using=using))}"
             case "limit":
                 limits = {name: options[name] for name in ("concurrency", "rate", "window")}
                 steps = change_limits(options["names"], **limits)
-                return describe_all(carry_out_whole(steps, using or default_alias()))
+                return carry_out_whole(steps, using or default_alias())
         return describe_all(queues.fetch_queues(using=using))
