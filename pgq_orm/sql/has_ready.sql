@@ -9,8 +9,10 @@ SELECT EXISTS (
         WHERE job.status = 'queued'
             AND job.execute_after <= job.updated
             AND job.queue = CAST(:queue AS text)
-            AND job.entrypoint = wanted.entrypoint
-        ORDER BY job.priority DESC, job.id
+            -- not equal to it: the planner might as well take the pick's index, which has the same order
+            AND job.entrypoint >= wanted.entrypoint
+            AND job.entrypoint <= wanted.entrypoint
+        ORDER BY job.entrypoint, job.priority DESC, job.id
         LIMIT 1
     ) AS ready
 );

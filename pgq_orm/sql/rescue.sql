@@ -26,18 +26,19 @@ WITH dead AS MATERIALIZED (
         worker_id = NULL,
         updated = now()
     FROM orphan
-    WHERE job.id = orphan.id
+    -- ARRAY: the planner may take most jobs for picked, and would read them all to join them
+    WHERE job.id = ANY (ARRAY (SELECT id FROM orphan WHERE NOT is_last))
+        AND job.id = orphan.id
         AND job.lease = orphan.lease
         AND job.status = 'picked'
-        AND NOT orphan.is_last
     RETURNING job.*, dead_worker_id, true AS retried
 ), ended AS (
     DELETE FROM pgq_job AS job
     USING orphan
-    WHERE job.id = orphan.id
+    WHERE job.id = ANY (ARRAY (SELECT id FROM orphan WHERE is_last))
+        AND job.id = orphan.id
         AND job.lease = orphan.lease
         AND job.status = 'picked'
-        AND orphan.is_last
     RETURNING job.*, dead_worker_id, false AS retried
 ), rescued AS (
     SELECT *, attempts AS attempt FROM queued

@@ -9,8 +9,9 @@ WITH successor AS (
     UPDATE pgq_dependency AS edge
     SET job_id = COALESCE((SELECT id FROM successor WHERE new_id = edge.job_id), edge.job_id),
         depends_on = COALESCE((SELECT id FROM successor WHERE new_id = edge.depends_on), edge.depends_on)
-    WHERE edge.job_id = ANY (CAST(:new_ids AS bigint[]))
-        OR edge.depends_on = ANY (CAST(:new_ids AS bigint[]))
+    -- ARRAY: for hundreds of ids in plain sight the planner, without statistics, would rather read all edges
+    WHERE edge.job_id = ANY (ARRAY (SELECT new_id FROM successor))
+        OR edge.depends_on = ANY (ARRAY (SELECT new_id FROM successor))
 )
 DELETE FROM pgq_job
 WHERE id = ANY (CAST(:new_ids AS bigint[]));

@@ -37,10 +37,14 @@ class Plan:
     """What the server did to carry a statement out."""
 
     nodes: list[Mapping[str, Any]]
+    swept: Mapping[str, int]
+    """How many rows were read of tables without an index, by the statement, its functions and its triggers."""
+    fetched: int
+    """How many rows they read by index."""
 
     @property
     def blocks(self) -> int:
-        """How many blocks were touched, in memory or on disk."""
+        """How many blocks were touched, in memory or on disk; not those that triggers touched."""
         return self.nodes[0]["Shared Hit Blocks"] + self.nodes[0]["Shared Read Blocks"]
 
     @property
@@ -51,26 +55,51 @@ class Plan:
     def sorts(self) -> list[Mapping[str, Any]]:
         return [node for node in self.nodes if "Sort" in node["Node Type"]]
 
-    @property
-    def tables_read_whole(self) -> set[str]:
-        return {node["Relation Name"] for node in self.nodes if node["Node Type"] == "Seq Scan"}
 
+def explain(
+    connection: psycopg.Connection, operation: Operation[Any], mode: PlanMode, *, keeps_plan: bool = False
+) -> Plan:
+    """Carries an operation out and takes it back again; answers how it was done.
 
-def explain(connection: psycopg.Connection, operation: Operation[Any], mode: PlanMode) -> Plan:
-    """Carries an operation out and takes it back again; answers how it was done."""
+    `keeps_plan` goes by the plan that was made when this connection explained the statement first.
+    """
     statement = operation.statement
     values = [sql.Literal(operation.params[name]) for name in parameters(statement)]
+    execute = sql.SQL("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE {}").format(
+        sql.Identifier(statement.name)
+    )
+    if values:
+        execute += sql.SQL("({})").format(sql.SQL(", ").join(values))
     with connection.transaction(force_rollback=True):
         connection.execute("SELECT set_config('plan_cache_mode', %s, true)", [mode])
-        connection.execute("DEALLOCATE ALL")
-        prepare(connection, statement)
-        execute = sql.SQL("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE {}").format(
-            sql.Identifier(statement.name)
-        )
-        if values:
-            execute += sql.SQL("({})").format(sql.SQL(", ").join(values))
+        if not keeps_plan:
+            connection.execute("DEALLOCATE ALL")
+        if not _is_prepared(connection, statement):
+            prepare(connection, statement)
+        before = _rows_read(connection)
         ((explained,),) = connection.execute(execute).fetchall()
-    return Plan(list(_walk(explained[0]["Plan"])))
+        after = _rows_read(connection)
+    read = {
+        table: (after[table][0] - before[table][0], after[table][1] - before[table][1]) for table in after
+    }
+    return Plan(
+        list(_walk(explained[0]["Plan"])),
+        {table: swept for table, (swept, _) in read.items() if swept},
+        sum(fetched for _, fetched in read.values()),
+    )
+
+
+def _is_prepared(connection: psycopg.Connection, statement: Statement) -> bool:
+    names = connection.execute("SELECT name FROM pg_prepared_statements").fetchall()
+    return (statement.name,) in names
+
+
+def _rows_read(connection: psycopg.Connection) -> dict[str, tuple[int, int]]:
+    """How many rows this transaction, and maybe some before, has read of each table, without an index and by one."""
+    rows = connection.execute(
+        "SELECT relname, seq_tup_read, COALESCE(idx_tup_fetch, 0) FROM pg_stat_xact_user_tables"
+    ).fetchall()
+    return {table: (swept, fetched) for table, swept, fetched in rows}
 
 
 def _walk(node: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

@@ -291,7 +291,8 @@ BEGIN
 END
 $$;
 
--- Whether an entrypoint has ready jobs besides these.
+-- Whether an entrypoint has ready jobs besides these. Between, not equal to, here and in what follows: for a table that it
+-- takes for small the planner might as well take pgq_job_ready, which has the same order, and walk over all other jobs.
 CREATE FUNCTION pgq_has_ready(queues text[], limited text, besides bigint[])
     RETURNS boolean
     LANGUAGE plpgsql
@@ -306,9 +307,10 @@ BEGIN
             WHERE job.status = 'queued'
                 AND job.execute_after <= job.updated
                 AND job.queue = served.queue
-                AND job.entrypoint = limited
+                AND job.entrypoint >= limited
+                AND job.entrypoint <= limited
                 AND job.id <> ALL (besides)
-            ORDER BY job.priority DESC, job.id
+            ORDER BY job.entrypoint, job.priority DESC, job.id
             LIMIT 1
         ) AS ready
     );
@@ -356,8 +358,9 @@ BEGIN
             WHERE job.status = 'queued'
                 AND job.execute_after <= job.updated
                 AND job.queue = served.queue
-                AND job.entrypoint = limited
-            ORDER BY job.priority DESC, job.id
+                AND job.entrypoint >= limited
+                AND job.entrypoint <= limited
+            ORDER BY job.entrypoint, job.priority DESC, job.id
             LIMIT 1000
         ) AS ready
     ) AS ahead;
@@ -367,15 +370,20 @@ BEGIN
     END IF;
 
     -- All that may run of the first ones is chosen. Keys that are not taken yet have more further back.
-    SELECT running || COALESCE(jsonb_object_agg(key, amount), '{}')
-    INTO running
-    FROM (
-        SELECT job.concurrency_key AS key, COALESCE(CAST(running ->> job.concurrency_key AS bigint), 0) + count(*) AS amount
-        FROM pgq_job AS job
-        WHERE job.id = ANY (chosen)
-            AND job.concurrency_key IS NOT NULL
-        GROUP BY job.concurrency_key
-    ) AS now_taken;
+    -- Not asked about nobody: to the planner that implies the predicate of any partial index, and it may walk along one.
+    IF chosen <> '{}' THEN
+        SELECT running || COALESCE(jsonb_object_agg(key, amount), '{}')
+        INTO running
+        FROM (
+            SELECT
+                job.concurrency_key AS key,
+                COALESCE(CAST(running ->> job.concurrency_key AS bigint), 0) + count(*) AS amount
+            FROM pgq_job AS job
+            WHERE job.id = ANY (chosen)
+                AND job.concurrency_key IS NOT NULL
+            GROUP BY job.concurrency_key
+        ) AS now_taken;
+    END IF;
 
     RETURN chosen || ARRAY (
         WITH RECURSIVE step (place, queue, key, is_open, opened) AS (
@@ -506,8 +514,9 @@ BEGIN
                         WHERE job.status = 'queued'
                             AND job.execute_after <= job.updated
                             AND job.queue = served.queue
-                            AND job.entrypoint = limited
-                        ORDER BY job.priority DESC, job.id
+                            AND job.entrypoint >= limited
+                            AND job.entrypoint <= limited
+                        ORDER BY job.entrypoint, job.priority DESC, job.id
                         LIMIT wanted
                         FOR UPDATE SKIP LOCKED
                     ) AS ready
@@ -515,13 +524,15 @@ BEGIN
                 );
             ELSIF wanted > 0 THEN
                 permitted := pgq_open_keys(queues, limited, key_limits[number], wanted);
-                permitted := ARRAY (
-                    SELECT job.id
-                    FROM pgq_job AS job
-                    WHERE job.id = ANY (permitted)
-                        AND job.status = 'queued'
-                    FOR UPDATE SKIP LOCKED
-                );
+                IF permitted <> '{}' THEN
+                    permitted := ARRAY (
+                        SELECT job.id
+                        FROM pgq_job AS job
+                        WHERE job.id = ANY (permitted)
+                            AND job.status = 'queued'
+                        FOR UPDATE SKIP LOCKED
+                    );
+                END IF;
             END IF;
             room := room - cardinality(permitted);
             tokens := tokens - cardinality(permitted);
@@ -647,9 +658,14 @@ CREATE FUNCTION pgq_touched(ids bigint[]) RETURNS bigint[]
 AS $$
     WITH RECURSIVE fallen (id) AS (
         SELECT id
-        FROM pgq_job
-        WHERE id = ANY (ids)
-            AND workflow_id IS NOT NULL
+        FROM (
+            SELECT id, workflow_id
+            FROM pgq_job
+            WHERE id = ANY (ids)
+            -- looked at afterwards: the planner may take workflows for rare, and would look through all their jobs
+            OFFSET 0
+        ) AS given
+        WHERE workflow_id IS NOT NULL
         UNION
         SELECT child.id
         FROM fallen
@@ -678,6 +694,8 @@ $$;
 CREATE FUNCTION pgq_hold(ids bigint[]) RETURNS boolean
     LANGUAGE plpgsql
     SET search_path FROM CURRENT
+    -- Its plan is kept for the session, and must not be made from what the table held when that began.
+    SET enable_seqscan = off
 AS $$
 DECLARE
     tries integer := 0;
