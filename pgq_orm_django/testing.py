@@ -62,9 +62,9 @@ def drain(
 ) -> list[Attempt]:
     """Runs the jobs that are due, and those that they enqueue, on this thread's connection; answers every attempt.
 
-    One job after the other, of all queues or of those named; jobs without a handler in any `tasks` module are left.
-    Inside a transaction, as in a `TestCase`, each attempt has a savepoint, to which it goes back if a statement of it
-    has failed, and what a handler wants done on commit is done when it ends.
+    One job after the other, of all queues or of those named; jobs without a handler in any `tasks` module are left, and
+    the log says so. Inside a transaction, as in a `TestCase`, each attempt has a savepoint, to which it goes back if a
+    statement of it has failed, and what a handler wants done on commit is done when it ends.
 
     An attempt that is to be made again is made at once, unless `retries` is off; a job that ends as `exception` raises
     what its handler raised, unless `raises` is off. Jobs whose time has not come are left, unless they come due within

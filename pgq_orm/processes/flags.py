@@ -16,7 +16,7 @@ HELP = {
     "shutdown-on-listener-failure": "End with an error when wake-ups cannot be heard, instead of polling.",
     "drain": "End when no job is ready any more; deferred ones are left.",
     "max-jobs": "End politely after so many attempts, never one more. With --processes, the process is replaced.",
-    "max-time": "End politely after so long. With --processes, the process is replaced.",
+    "max-time": "End politely after so long, or up to a tenth sooner. With --processes, the process is replaced.",
     "shutdown-timeout": "How long a polite end waits for what runs, which is then given back. Without it: for ever.",
     "processes": "Run so many processes, and replace those that end. Without it: this one.",
     "probe-port": "Answer /livez, /readyz and /metrics on this port; 0 takes a free one, and says which.",

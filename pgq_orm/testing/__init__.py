@@ -65,8 +65,9 @@ def drain(
     """Runs the jobs that are due, and those that they enqueue, in the session's transaction; answers every attempt.
 
     Awaited on an async session. One job after the other, of all queues or of those named; jobs that `handlers` has no
-    handler for are left. A handler's session is on the same connection, in a savepoint: what it commits stays in the
-    test's transaction, what it rolls back is gone. Afterwards the session's own objects are loaded anew.
+    handler for are left, and the log says so. A handler's session is on the same connection, in a savepoint: what it
+    commits stays in the test's transaction, what it rolls back is gone. Afterwards the session's own objects are loaded
+    anew.
 
     An attempt that is to be made again is made at once, unless `retries` is off; a job that ends as `exception` raises
     what its handler raised, unless `raises` is off. Jobs whose time has not come are left, unless they come due within

@@ -2,10 +2,12 @@
 
 import asyncio
 import json
+import logging
 import os
 import socket
 import sys
 import time
+from collections import Counter
 from collections.abc import MutableMapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
@@ -15,7 +17,7 @@ from typing import Any, Protocol, TypeVar
 from uuid import UUID, uuid4
 
 from pgq_orm import administration, operations, orchestration
-from pgq_orm.errors import DrainLimitError, JobFailedError
+from pgq_orm.errors import DrainLimitError, JobFailedError, UnknownEntrypointError
 from pgq_orm.executors import AbstractEntrypointExecutor
 from pgq_orm.models import Context, Job, Schedule
 from pgq_orm.operations import Operation
@@ -23,13 +25,15 @@ from pgq_orm.operations.endings import Ended, FailedAttempt, Outcome, Release, S
 from pgq_orm.operations.workers import Lease
 from pgq_orm.parents import Parents
 from pgq_orm.registry import Registry
-from pgq_orm.reports import Completion
+from pgq_orm.reports import Completion, QueueStatistics
 from pgq_orm.statuses import JobStatus, LogStatus
 from pgq_orm.steps import carry_out_async
 from pgq_orm.store import Scopes
 from pgq_orm.worker.board import Board
 from pgq_orm.worker.crew import Crew
 from pgq_orm.worker.inquiries import schedule_of
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -139,6 +143,7 @@ class Bench:
                 attempts.append(await self._attempt(job))
                 if self._wish.raises and (failure := _failure(attempts[-1])):
                     return Drained(attempts, failure)
+            await self._tell_of_strangers()
             return Drained(attempts)
         finally:
             await self._crew.close()
@@ -181,8 +186,22 @@ class Bench:
     async def _queues(self) -> list[str]:
         if self._wish.queues is not None:
             return list(self._wish.queues)
-        sizes = await carry_out_async(administration.queue_size(), self._table.run)
+        sizes = await self._sizes()
         return sorted({size.queue for size in sizes if size.status == JobStatus.QUEUED})
+
+    async def _sizes(self) -> list[QueueStatistics]:
+        return await carry_out_async(administration.queue_size(), self._table.run)
+
+    async def _tell_of_strangers(self) -> None:
+        """Warns of jobs that are left for want of a handler: by a log entry, which shows when the test fails."""
+        left: Counter[str] = Counter()
+        queues = self._wish.queues
+        for size in await self._sizes():
+            if size.entrypoint not in self._entrypoints and (queues is None or size.queue in queues):
+                left[size.entrypoint] += size.count
+        for name, count in left.items():
+            jobs = "1 job is" if count == 1 else f"{count} jobs are"
+            logger.warning("%s", UnknownEntrypointError(name, self._entrypoints, f"{jobs} left"))
 
     async def _attempt(self, job: Job) -> Attempt:
         self._witness = None

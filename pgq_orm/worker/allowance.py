@@ -2,8 +2,12 @@
 
 import asyncio
 import math
+import random
 from datetime import timedelta
 from enum import StrEnum
+
+JITTER = 0.1
+"""The part of its time by which a worker may end sooner."""
 
 
 class Ending(StrEnum):
@@ -46,8 +50,9 @@ class Allowance:
     def start(self) -> None:
         """Lets the time run. Call it from the loop's thread."""
         if self._max_time is not None:
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(self._max_time.total_seconds(), self._use_up, Ending.max_time)
+            # sooner, and not later: it may be a bound; workers that began together must not all be away together
+            seconds = self._max_time.total_seconds() * random.uniform(1 - JITTER, 1)
+            self._timer = asyncio.get_running_loop().call_later(seconds, self._use_up, Ending.max_time)
 
     def take(self, attempts: int) -> None:
         """Takes off what was picked."""

@@ -41,7 +41,8 @@ class WorkerSettings:
     max_jobs: int | None = None
     """Attempts after which the worker ends politely; never one more is picked."""
     max_time: timedelta | None = None
-    """How long after its start the worker ends politely."""
+    """How long after its start the worker ends politely, or up to a tenth sooner, so that workers that began together
+    do not all end together."""
     shutdown_timeout: timedelta | None = None
     """How long a polite end may wait for what runs before that is interrupted and given back; None for ever."""
 

@@ -220,11 +220,17 @@ async def test_jobs_run_by_priority_and_of_the_queues_that_are_named(test: Users
     assert [attempt.result for attempt in await test.drain()] == [3]
 
 
-async def test_jobs_without_a_handler_are_left(test: UsersTest) -> None:
-    await test.enqueue("of_another_program")
+async def test_jobs_without_a_handler_are_left_and_the_log_says_so(
+    test: UsersTest, caplog: pytest.LogCaptureFixture
+) -> None:
+    await test.enqueue("tank")
     assert await test.drain() == []
     [job] = await test.rows(Job)
     assert (job.status, job.lease) == (JobStatus.QUEUED, 0)
+    [said] = caplog.messages
+    assert said.startswith(
+        "no handler for entrypoint 'tank': did you mean 'thank'? 1 job is left (registered: "
+    )
 
 
 async def test_a_schedules_job_is_given_its_schedule(test: UsersTest) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from pgq_orm import PgQueuer
 from pgq_orm.models import Job
-from pgq_orm.worker.allowance import Ending
+from pgq_orm.worker.allowance import Allowance, Ending
 from pgq_orm.worker.settings import QueueExecutionMode
 from tests.eventually import aeventually
 from tests.worker.queues import Queue
@@ -79,6 +79,21 @@ async def test_its_time_is_up(each_pgq: PgQueuer, queue: Queue) -> None:
     assert await run(each_pgq, max_time=seconds(0.5)) is Ending.max_time
     assert queue.statuses() == ["successful"]
     assert queue.worker_ids() == []
+
+
+async def test_those_that_began_together_do_not_end_together() -> None:
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+
+    async def lifetime() -> float:
+        allowance = Allowance(None, seconds(1))
+        allowance.start()
+        await allowance.used_up.wait()
+        return loop.time() - began
+
+    lifetimes = await asyncio.gather(*(lifetime() for _ in range(50)))
+    assert min(lifetimes) > 0.89
+    assert max(lifetimes) - min(lifetimes) > 0.01
 
 
 async def test_what_runs_when_its_time_is_up_is_finished(pgq: PgQueuer, queue: Queue) -> None:
