@@ -2,9 +2,11 @@
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 
+import psycopg
 import pytest
 from asgiref.sync import async_to_sync, sync_to_async
 from django.db import connection, transaction
@@ -12,6 +14,7 @@ from django.db import connection, transaction
 from pgq_orm.applications import PgQueuer
 from pgq_orm.models import Job
 from pgq_orm.registry import Registry
+from pgq_orm.retries import Backoff
 from pgq_orm.worker.settings import QueueExecutionMode
 from pgq_orm_django import aenqueue, enqueue, models
 from pgq_orm_django.store import DatabaseStore
@@ -26,6 +29,10 @@ def drain(handler: Callable[..., Any], jobs: int = 1, **options: Any) -> None:
     registry = Registry()
     registry.entrypoint("mail")(handler)
     enqueue(["mail"] * jobs)
+    work(registry, **options)
+
+
+def work(registry: Registry, **options: Any) -> None:
     pgq = PgQueuer(DatabaseStore("default"), registry=registry)
     asyncio.run(pgq.run(mode=QueueExecutionMode.drain, **options))
 
@@ -76,13 +83,26 @@ MISTREATMENTS = [
 mistreated = pytest.mark.parametrize("mistreat", MISTREATMENTS, ids=lambda mistreat: mistreat.__name__)
 
 
+@pytest.fixture(params=["for one job", "for long", "in a pool"])
+def lasting(request: pytest.FixtureRequest, db: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """How the project lets its connections last."""
+    settings: dict[str, Any] = connection.settings_dict
+    match request.param:
+        case "for long":
+            monkeypatch.setitem(settings, "CONN_MAX_AGE", 600)
+        case "in a pool":
+            pool = {"min_size": 1, "max_size": 3}  # the test's own connection is one of them
+            monkeypatch.setitem(settings, "OPTIONS", {**settings["OPTIONS"], "pool": pool})
+    yield request.param
+    postgresql: Any = connection
+    postgresql.close()
+    postgresql.close_pool()
+
+
 @mistreated
+@pytest.mark.usefixtures("lasting")
 class TestAMistreatedConnection:
     """The second job runs in the same thread, and must not notice."""
-
-    @pytest.fixture(autouse=True)
-    def _connections_last(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setitem(connection.settings_dict, "CONN_MAX_AGE", 600)
 
     def test_does_not_harm_the_next_job_of_its_thread(self, mistreat: Callable[[], None]) -> None:
         threads = []
@@ -122,6 +142,42 @@ class TestAMistreatedConnection:
         first, second = outcomes()
         assert first[0] == ("exception" if mistreat in (kill_it, break_its_transaction) else "successful")
         assert second == ("successful", None)
+
+
+@pytest.mark.usefixtures("lasting")
+def test_a_job_that_killed_its_connection_is_run_again_on_a_good_one() -> None:
+    registry = Registry()
+    pids = []
+
+    @registry.entrypoint("mail", backoff=Backoff(initial=timedelta(0)), max_attempts=2)
+    def handler(job: Job) -> None:
+        pids.append(backend_pid())
+        if job.attempts == 0:
+            kill_it()
+
+    enqueue("mail")
+    work(registry)
+    assert len(set(pids)) == 2
+    assert [status for status, _ in outcomes()] == ["exception", "successful"]
+
+
+def test_health_checks_spare_a_job_a_connection_that_was_killed_while_nobody_used_it(
+    lasting: str, db: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(connection.settings_dict, "CONN_HEALTH_CHECKS", True)
+    pids: list[int] = []
+
+    def handler(job: Job) -> None:
+        if len(pids) != 1:
+            pids.append(backend_pid())
+            return
+        pids.append(0)
+        with psycopg.connect(db, autocommit=True) as stranger:
+            stranger.execute("SELECT pg_terminate_backend(%s, 5000)", pids[:1])
+
+    drain(handler, jobs=3, max_concurrent_tasks=1)
+    assert outcomes() == [("successful", None)] * 3
+    assert pids[0] != pids[2]
 
 
 def test_an_async_job_has_one_thread_and_one_connection() -> None:
