@@ -119,7 +119,8 @@ def _may_be_given(annotation: object) -> bool:
         return any(map(_may_be_given, get_args(annotation)))
     if kind in (inspect.Parameter.empty, Any) or getattr(kind, "_is_protocol", False):
         return True
-    return not isinstance(kind, type) or any(issubclass(given, kind) for given in _GIVEN)
+    # not by issubclass(), which a TypedDict refuses to answer
+    return not isinstance(kind, type) or any(kind in given.__mro__ for given in _GIVEN)
 
 
 def _is_claimed(parameter: inspect.Parameter, handler: Handler, scopes: Scopes) -> bool:

@@ -269,8 +269,9 @@ def _open_queries(session: object) -> Any:
     binding = find_binding(session, "queries")
     queries: Any = session if binding is None else binding.open_queries(session)
     if not hasattr(queries, "_carry_out"):
+        found = "and there is none" if session is None else f"not on a {describe(session)}"
         raise SessionError(
-            f"tasks are enqueued on a session or connection of SQLAlchemy, not on a {describe(session)}: pass one as "
+            f"tasks are enqueued on a session or connection of SQLAlchemy, {found}: pass one as "
             "the first argument, without a name; in a Django project declare tasks with @pgq_orm_django.task, which "
             "need none"
         )

@@ -1,9 +1,9 @@
 """Handlers: a function is given what its parameters ask for, and nothing is guessed."""
 
 import functools
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any, Optional, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Optional, Protocol, TypedDict
 
 import pytest
 
@@ -171,6 +171,10 @@ class HasAnId(Protocol):
     id: int
 
 
+class Payment(TypedDict):
+    order_id: int
+
+
 JOBS = [
     Job,
     Schedule,
@@ -181,9 +185,8 @@ JOBS = [
     Optional["Job"],
     Annotated[Job, "x"],
     HasAnId,
-    Hashable,
 ]
-OTHERS = [int, str, dict, dict[str, Any], list[int], int | None, Annotated[int, "x"], datetime]
+OTHERS = [int, Payment, str, dict, dict[str, Any], list[int], int | None, Annotated[int, "x"], datetime]
 
 
 @pytest.mark.parametrize("annotation", [*JOBS, "Job", "Decimal", "Decimal | None"], ids=str)
