@@ -14,9 +14,12 @@ T = TypeVar("T")
 
 STATEMENT_SECONDS = 30
 """How long any statement of a worker may take."""
+LOCK_SECONDS = 2
+"""How long it may wait for a lock: an application's transaction that holds a job must not hold up the others."""
 BOOKKEEPING_SETTINGS = {
     "application_name": "pgq-orm",
     "statement_timeout": f"{STATEMENT_SECONDS}s",
+    "lock_timeout": f"{LOCK_SECONDS}s",
     # Limits are counted after a lock, by statements that see what was committed until then.
     "default_transaction_isolation": "read committed",
     # The statements are written for the indexes they have. Without statistics, or with stale ones, the planner

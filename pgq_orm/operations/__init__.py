@@ -2,7 +2,7 @@
 
 from pgq_orm.operations.additions import depend, enqueue, find_jobs, withdraw
 from pgq_orm.operations.deferrals import hasten, promote
-from pgq_orm.operations.endings import cancel, finish, read_ending, release, retry
+from pgq_orm.operations.endings import cancel, finish, read_ending, read_held, release, retry
 from pgq_orm.operations.jobs import list_jobs
 from pgq_orm.operations.limited_picks import pick_limited
 from pgq_orm.operations.operation import Operation, Row
@@ -33,6 +33,7 @@ __all__ = [
     "prune",
     "read_clock",
     "read_ending",
+    "read_held",
     "read_schedules",
     "read_version",
     "register_schedules",

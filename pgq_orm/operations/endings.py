@@ -97,6 +97,11 @@ def read_ending(lease: Lease) -> Operation[bool | None]:
     return Operation(statement("read_ending"), lease._asdict(), read_scalar)
 
 
+def read_held(job_ids: Sequence[int]) -> Operation[set[int]]:
+    """Which of these jobs cannot be ended at the moment, because somebody's open transaction holds them."""
+    return Operation(statement("read_held"), {"ids": list(job_ids)}, read_ids)
+
+
 def cancel(job_ids: Sequence[int]) -> Operation[dict[int, bool]]:
     """Cancels jobs; answers, for each that was found, whether it was running and was asked to stop."""
     return Operation(statement("cancel"), {"ids": list(job_ids)}, _running_by_id)

@@ -20,6 +20,10 @@ T = TypeVar("T")
 BATCH = 1000
 REFUSED_SECONDS = 60.0
 """How soon an outcome that the database refuses is tried again."""
+HELD_SECONDS = 1.0
+"""How soon it is asked again whether somebody's transaction still holds a job."""
+HELD_PATIENCE_SECONDS = 60.0
+"""How long a worker that is to end waits for such a transaction."""
 
 
 class Recorder(Service):
@@ -43,6 +47,8 @@ class Recorder(Service):
         self._pending: list[Ended] = []
         self._refused: dict[int, Ended] = {}
         self._refused_at = 0.0  # monotonic
+        self._held: dict[int, Ended] = {}
+        self._held_since = self._held_at = 0.0  # monotonic: when the first was set aside, and the last look
         self.idle = asyncio.Event()
         """Set while everything is written that can be."""
         self.idle.set()
@@ -50,7 +56,7 @@ class Recorder(Service):
     @property
     def unwritten(self) -> list[int]:
         """The jobs whose outcomes are not written."""
-        return [*(ended.id for ended in self._pending), *self._refused]
+        return [*(ended.id for ended in self._pending), *self._refused, *self._held]
 
     def add(self, ended: Ended) -> None:
         """Takes over how an attempt ended; it is written soon."""
@@ -62,11 +68,15 @@ class Recorder(Service):
         if self._refused and time.monotonic() >= self._refused_at + REFUSED_SECONDS:
             self._pending.extend(self._refused.values())
             self._refused.clear()
+        if self._held and time.monotonic() >= self._held_at + HELD_SECONDS:
+            await self._resume_held()
         # Taken off only once written: whatever happens in between, the next tick tries again.
         batch = self._pending[:BATCH]
         try:
             await self._write(batch)
         except Exception:
+            if await self._set_held_aside(batch):
+                return 0
             if self._failures == 0 or not await self._is_reachable():
                 raise
             # The database answers, so it is the batch: one outcome must not hold up the others.
@@ -74,8 +84,11 @@ class Recorder(Service):
         del self._pending[: len(batch)]
         if self._pending:
             return 0
-        self.idle.set()
+        if not self._held or time.monotonic() >= self._held_since + HELD_PATIENCE_SECONDS:
+            self.idle.set()
         self._on_idle()
+        if self._held:
+            return HELD_SECONDS
         return REFUSED_SECONDS if self._refused else NEVER
 
     async def _write(self, batch: list[Ended]) -> None:
@@ -136,6 +149,34 @@ class Recorder(Service):
                 extra={"job_id": ended.id},
             )
             await self._write([_without_details(ended, error)])
+
+    async def _set_held_aside(self, batch: list[Ended]) -> bool:
+        """Whether some of these jobs are held by others' transactions; the rest is written without them."""
+        try:
+            held = await self._store.run(operations.read_held([ended.id for ended in batch]))
+        except Exception as error:
+            logger.debug("Cannot learn which jobs are held: %r", error)
+            return False
+        if not held:
+            return False
+        for job_id in held:
+            logger.warning(
+                "Job %d is held by a transaction of somebody else: its outcome is written when that has ended",
+                job_id,
+                extra={"job_id": job_id},
+            )
+        if not self._held:
+            self._held_since = time.monotonic()
+        self._held_at = time.monotonic()
+        self._held |= {ended.id: ended for ended in batch if ended.id in held}
+        self._pending = [ended for ended in self._pending if ended.id not in held]
+        return True
+
+    async def _resume_held(self) -> None:
+        held = await self._store.run(operations.read_held(list(self._held)))
+        self._held_at = time.monotonic()
+        for job_id in self._held.keys() - held:
+            self._pending.append(self._held.pop(job_id))
 
     async def _is_reachable(self) -> bool:
         try:

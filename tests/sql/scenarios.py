@@ -184,6 +184,11 @@ SCENARIOS = [
         indexes="pgq_job_pkey pgq_job_picked",
     ),
     *scenarios(
+        {"read_held": (operations.read_held([*HELD, FLOWING[0]]), FEW + 100 * 15)},
+        "worker",
+        indexes="pgq_job_pkey pgq_dependency_parent",
+    ),
+    *scenarios(
         {
             "prune": (operations.prune(retention=timedelta(minutes=5), batch_size=100), FEW + 100 * 10),
             "prune nothing": (operations.prune(retention=timedelta(days=30), batch_size=100), FEW),

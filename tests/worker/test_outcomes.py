@@ -2,13 +2,16 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from pgq_orm import PgQueuer
 from pgq_orm.models import Job
+from pgq_orm.store import BOOKKEEPING_SETTINGS
 from pgq_orm.worker import recorder
 from pgq_orm.worker.settings import QueueExecutionMode
 from tests.eventually import aeventually
@@ -125,6 +128,86 @@ async def test_an_outcome_that_the_database_refuses_does_not_hold_up_the_others(
 
     assert sorted(ran) == sorted([*(set(job_ids) - {job_ids[3]}), *later])  # each once
     assert "refused by the database" in caplog.text
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers that soon give up waiting for a lock, and soon look again whether it is free."""
+    monkeypatch.setitem(BOOKKEEPING_SETTINGS, "lock_timeout", "200ms")
+    monkeypatch.setattr(recorder, "HELD_SECONDS", 0.1)
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("ending", ["succeeds", "is to be retried", "releases another"])
+async def test_a_job_that_an_application_holds_does_not_hold_up_the_others(
+    each_pgq: PgQueuer, queue: Queue, caplog: pytest.LogCaptureFixture, ending: str
+) -> None:
+    ran: list[int] = []
+    release = asyncio.Event()
+
+    @each_pgq.entrypoint("work", max_attempts=2)
+    async def work(job: Job) -> str:
+        ran.append(job.id)
+        await release.wait()
+        if ending == "is to be retried" and job.attempts == 0:
+            raise ValueError("once more")
+        return "all of it"
+
+    job, *others = queue.enqueue("work", [None] * 20)
+    [held] = queue.enqueue("work", depends_on=job) if ending == "releases another" else [job]
+    async with running(each_pgq):
+        await aeventually(lambda: len(ran) == 20)
+        with hold(queue, held):
+            release.set()
+            await aeventually(lambda: {entry.job_id for entry in queue.log()} == set(others))
+            # nor what comes later
+            [later] = queue.enqueue("work")
+            await aeventually(lambda: queue.log(later) != [])
+            assert queue.log(job) == []
+        await aeventually(lambda: not queue.jobs())
+
+    entry = queue.log(job)[-1]
+    assert (entry.status, entry.result) == ("successful", "all of it")
+    runs = 2 if ending == "is to be retried" else 1
+    assert {ran.count(job_id) for job_id in (job, *others)} == {runs}
+    assert f"Job {job} is held by a transaction of somebody else" in caplog.text
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("patience_seconds", [60.0, 0.0])
+async def test_a_worker_that_is_to_end_waits_for_who_holds_a_job_but_not_for_ever(
+    pgq: PgQueuer,
+    queue: Queue,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    patience_seconds: float,
+) -> None:
+    monkeypatch.setattr(recorder, "HELD_PATIENCE_SECONDS", patience_seconds)
+    release = asyncio.Event()
+
+    @pgq.entrypoint("work")
+    async def work(job: Job) -> None:
+        await release.wait()
+
+    [job_id] = queue.enqueue("work")
+    async with running(pgq) as worker:
+        await aeventually(lambda: queue.job(job_id).status == "picked")
+        with hold(queue, job_id):
+            release.set()
+            pgq.shutdown.set()
+            await aeventually(lambda: "is held by a transaction of somebody else" in caplog.text)
+            if patience_seconds == 0:
+                await worker
+    assert queue.statuses(job_id) == ([] if patience_seconds == 0 else ["successful"])
+    assert ("could not be written; they will be rescued" in caplog.text) == (patience_seconds == 0)
+
+
+@contextmanager
+def hold(queue: Queue, job_id: int) -> Iterator[None]:
+    """What an application does that looks at a job for long, and locks it."""
+    with queue.engine.begin() as application:
+        application.execute(text("SELECT FROM pgq_job WHERE id = :id FOR UPDATE"), {"id": job_id})
+        yield
 
 
 async def test_a_worker_ends_although_an_outcome_is_refused_and_says_which(

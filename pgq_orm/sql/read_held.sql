@@ -1,0 +1,20 @@
+-- Which of these jobs cannot be ended at the moment, because an open transaction holds them, or a job that waits for them.
+-- Waits for nobody.
+WITH needed AS (
+    SELECT id, id AS locked_id
+    FROM unnest(CAST(:ids AS bigint[])) AS wanted (id)
+    UNION ALL
+    SELECT depends_on, job_id
+    FROM pgq_dependency
+    WHERE depends_on = ANY (ARRAY (SELECT unnest(CAST(:ids AS bigint[]))))
+), free AS (
+    SELECT id
+    FROM pgq_job
+    WHERE id = ANY (ARRAY (SELECT locked_id FROM needed))
+    -- the lock of a DELETE, which is what ends a job
+    FOR UPDATE SKIP LOCKED
+)
+SELECT DISTINCT needed.id
+FROM needed
+WHERE (SELECT true FROM pgq_job WHERE id = needed.locked_id)
+    AND NOT EXISTS (SELECT FROM free WHERE free.id = needed.locked_id);
