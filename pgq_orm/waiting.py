@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Awaitable, Callable, Generator
+from datetime import timedelta
 from typing import Any, TypeAlias
 
 from pgq_orm import administration
@@ -21,11 +22,12 @@ Looks: TypeAlias = Generator[Operation[Any] | float, Any, Completion]
 """Yields operations, and seconds to let pass; returns how the job ended."""
 
 
-def looks_at(job_id: int, timeout_seconds: float | None) -> Looks:
+def looks_at(job_id: int, timeout: timedelta | None) -> Looks:
     """Looks until the job has ended.
 
     Raises CompletionTimeoutError after the timeout, and JobNotFoundError for a job that is not to be seen.
     """
+    timeout_seconds = None if timeout is None else timeout.total_seconds()
     started = seen = time.monotonic()
     while True:
         outcomes = yield from administration.read_outcomes(job_id)

@@ -10,7 +10,7 @@ from django.db import connections
 from pgq_orm import completion
 from pgq_orm.errors import SessionError
 from pgq_orm.reports import Completion
-from pgq_orm.waiting import Looks, looks_at, wait, wait_async
+from pgq_orm.waiting import looks_at, wait, wait_async
 from pgq_orm_django.databases import default_alias
 from pgq_orm_django.statements import run
 from pgq_orm_django.store import DatabaseStore
@@ -40,7 +40,7 @@ def wait_for(job_id: int, timeout: timedelta | None, *, using: str | None = None
         _refuse_to_wait_in_transaction(alias)
         time.sleep(seconds)
 
-    return wait(_looks(job_id, timeout), partial(run, using=alias), pause)
+    return wait(looks_at(job_id, timeout), partial(run, using=alias), pause)
 
 
 async def await_for(job_id: int, timeout: timedelta | None, *, using: str | None = None) -> Completion:
@@ -51,11 +51,7 @@ async def await_for(job_id: int, timeout: timedelta | None, *, using: str | None
         await _arefuse_to_wait_in_transaction(alias)
         await asyncio.sleep(seconds)
 
-    return await wait_async(_looks(job_id, timeout), partial(_arun, using=alias), pause)
-
-
-def _looks(job_id: int, timeout: timedelta | None) -> Looks:
-    return looks_at(job_id, None if timeout is None else timeout.total_seconds())
+    return await wait_async(looks_at(job_id, timeout), partial(_arun, using=alias), pause)
 
 
 def _refuse_to_wait_in_transaction(using: str) -> None:

@@ -1,11 +1,14 @@
 """Queries: what an application asks of the queue, inside its own session's transaction."""
 
+from datetime import timedelta
 from functools import partial
 from typing import TypeVar, cast
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_scoped_session
 
 from pgq_orm.methods import Administration
+from pgq_orm.reports import Completion
+from pgq_orm.sqlalchemy import waiting
 from pgq_orm.sqlalchemy.engines import engine_behind
 from pgq_orm.sqlalchemy.session import AsyncTarget, SyncTarget, require_async, require_sync, run, run_async
 from pgq_orm.sqlalchemy.store import open_store
@@ -29,6 +32,16 @@ class Queries(Administration):
         """The database behind the session, for a worker: `PgQueuer(Queries(session))`."""
         return open_store(engine_behind(self._target))
 
+    async def wait_for(self, job_id: int, timeout: timedelta | None) -> Completion:
+        """How a job ends: its status word, with `result` and `error`.
+
+        Waits until then, or for the timeout, and with None for as long as it takes. Each look has a connection of its
+        own, which is given back. Raises CompletionTimeoutError, JobNotFoundError for a job that is not to be seen for
+        five seconds, and SessionError inside a transaction unless the job has ended already: workers cannot see what
+        that has enqueued, so commit first. A CompletionWatcher waits for many jobs at a time.
+        """
+        return await waiting.await_for(self._target, job_id, timeout)
+
     async def _carry_out(self, steps: Steps[T]) -> T:
         return await carry_out_async(steps, partial(run_async, self._target))
 
@@ -42,6 +55,10 @@ class SyncQueries(Administration):
     def open_store(self) -> Store:
         """The database behind the session, for a worker: `PgQueuer(SyncQueries(session))`."""
         return open_store(engine_behind(self._target))
+
+    def wait_for(self, job_id: int, timeout: timedelta | None) -> Completion:
+        """How a job ends; blocks until then. Otherwise like `Queries.wait_for`."""
+        return waiting.wait_for(self._target, job_id, timeout)
 
     def _carry_out(self, steps: Steps[T]) -> T:
         return carry_out(steps, partial(run, self._target))

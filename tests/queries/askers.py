@@ -47,7 +47,7 @@ class Asker:
 class DjangoAsker(Asker):
     """The functions of `pgq_orm_django`, or their twins, inside an atomic block that begins with the first of them."""
 
-    SPELLED = {"mark_job_as_cancelled": "cancel"}
+    SPELLED = {"mark_job_as_cancelled": "cancel"}  # and wait_for is its own twin: await_for
 
     def __init__(self, dsn: str, prefix: str) -> None:
         self._using = point(dsn)
