@@ -13,16 +13,24 @@ WITH beaten AS (
         CAST(:ids AS bigint[]),
         CAST(:leases AS bigint[])
     ) AS held (id, lease)
+), unheld AS (
+    SELECT id
+    FROM pgq_job AS job
+    WHERE status = 'picked'
+        AND worker_id = CAST(:worker_id AS uuid)
+        AND updated < now() - make_interval(secs => CAST(:unheld_seconds AS double precision))
+        AND NOT EXISTS (SELECT FROM held WHERE held.id = job.id AND held.lease = job.lease)
+    -- one that an application's transaction holds is given back by a later beat: this one must not wait
+    FOR UPDATE SKIP LOCKED
 ), returned AS (
     UPDATE pgq_job AS job
     SET status = 'queued',
         lease = job.lease + 1,
         worker_id = NULL,
         updated = now()
-    WHERE job.status = 'picked'
+    WHERE job.id = ANY (ARRAY (SELECT id FROM unheld))
+        AND job.status = 'picked'
         AND job.worker_id = CAST(:worker_id AS uuid)
-        AND job.updated < now() - make_interval(secs => CAST(:unheld_seconds AS double precision))
-        AND NOT EXISTS (SELECT FROM held WHERE held.id = job.id AND held.lease = job.lease)
     RETURNING job.id, job.lease
 ), announced AS (
     -- Read below: PostgreSQL skips a SELECT that nobody refers to, and no NOTIFY would be sent.

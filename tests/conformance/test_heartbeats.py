@@ -1,8 +1,10 @@
 """Heartbeats: a worker stays alive by beating, and hears what it must know about the jobs it holds."""
 
+import asyncio
 from datetime import timedelta
 from uuid import UUID, uuid4
 
+import psycopg
 import pytest
 
 from pgq_orm import operations
@@ -117,6 +119,16 @@ async def test_a_pick_whose_reply_never_arrived_is_given_back_and_wakes_somebody
     assert await aeventually(ears.heard) == [""]
     assert await beat(binding, worker_id, Lease(held, 1)) == {BEATEN}
     assert ears.heard() == [""]
+
+
+async def test_a_beat_does_not_wait_for_an_application_that_holds_such_a_pick(
+    binding: Binding, tables: Tables, worker_id: UUID, rival: psycopg.Connection
+) -> None:
+    held, unheld = (tables.add_picked_job(worker_id, updated=ago(seconds=31)) for _ in range(2))
+    rival.execute("SELECT FROM pgq_job WHERE id = %s FOR UPDATE", [held])
+    assert await asyncio.wait_for(beat(binding, worker_id), 10) == {BEATEN, Notice("returned", unheld, 2)}
+    rival.rollback()
+    assert await beat(binding, worker_id) == {BEATEN, Notice("returned", held, 2)}
 
 
 async def test_a_job_held_under_an_older_lease_is_not_held(
