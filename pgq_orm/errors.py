@@ -64,7 +64,7 @@ class JobNotFinishedError(PgqError):
         self.job_id = job_id
         self.status = status
         super().__init__(
-            f"job {job_id} has not ended, it is {status}: ask again later, or wait for it with a CompletionWatcher"
+            f"job {job_id} has not ended, it is {status}: ask again later, or wait for it: wait_for(job_id, timeout)"
         )
 
 

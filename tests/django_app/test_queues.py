@@ -167,6 +167,7 @@ def output(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 
 
 def test_the_command_lists_pauses_and_resumes(capsys: pytest.CaptureFixture[str]) -> None:
+    declare_queue([queues.Queue("mail"), queues.Queue("reports")])
     assert output(capsys, "pause", "mail", "reports", "--until", "2h") == "paused: mail, reports\n"
     assert output(capsys, "list").startswith("mail: paused until ")
     assert output(capsys, "resume", "mail") == "resumed: mail\n"
