@@ -1,7 +1,7 @@
 """Entrypoint: the executor that calls the handler, in the loop or in a thread."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -50,10 +50,10 @@ class EntrypointExecutor(AbstractEntrypointExecutor):
             else None
         )
 
-    async def execute(self, job: Job, context: Context) -> Any:
+    def execute(self, job: Job, context: Context) -> Coroutine[Any, Any, Any]:
         if self._transactions is not None:
-            return await self._call_in_transaction(self._transactions, job, context)
-        return await (self._call if self._is_async else self._call_in_thread)(job, context)
+            return self._call_in_transaction(self._transactions, job, context)
+        return self._call(job, context) if self._is_async else self._call_in_thread(job, context)
 
     async def _arguments(self, job: Job, context: Context) -> tuple[tuple[Any, ...], dict[str, Any]]:
         positional, named = self._signature.arguments(context.schedule or job, context)
@@ -62,7 +62,9 @@ class EntrypointExecutor(AbstractEntrypointExecutor):
         return positional, named
 
     async def _call(self, job: Job, context: Context) -> Any:
-        positional, named = await self._arguments(job, context)
+        positional, named = self._signature.arguments(context.schedule or job, context)
+        if self._signature.parents_parameter is not None:
+            named |= await self._signature.parents(context)
         scope = self.parameters.scopes.in_loop(self._signature.resources)
         if scope is None:
             return await self._handler(*positional, **named)

@@ -128,7 +128,7 @@ class Bench:
             find_parents=self._find_parents,
             has_ended=self._has_ended,
             record=self._ended.append,
-            on_free=lambda: None,
+            on_free=lambda _: None,
         )
 
     async def drain(self) -> Drained:

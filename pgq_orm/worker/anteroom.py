@@ -1,6 +1,7 @@
-"""Anteroom: jobs that are picked before a slot is free, so that short ones need not wait for the database in between.
+"""Anteroom: jobs between their pick and their start.
 
-Only as many as are likely to start within a moment. What has to wait longer is given back, for others may have room.
+Some are picked before a slot is free, so that short ones need not wait for the database in between: only as many as are
+likely to start within a moment. What has to wait longer is given back, for others may have room.
 """
 
 import asyncio
@@ -25,11 +26,11 @@ class Pace:
         self._span = 0  # the number of the span on the monotonic clock
         self._counts = (0, 0, 0)  # in this span so far, in the one before, and in the one before that
 
-    def count(self, now: float) -> None:
-        """An attempt has ended."""
+    def count(self, ended: int, now: float) -> None:
+        """So many attempts have ended."""
         self._turn(now)
         current, last, last_but_one = self._counts
-        self._counts = (current + 1, last, last_but_one)
+        self._counts = (current + ended, last, last_but_one)
 
     def expected(self, now: float) -> int:
         """How many will end in the next two spans."""
@@ -44,15 +45,16 @@ class Pace:
 
 
 @dataclass(frozen=True, slots=True)
-class _Waiting:
-    job: Job
+class _Lot:
+    """What is left of a pick."""
+
+    jobs: deque[Job]
     picked: float  # monotonic; when the pick was sent
     since: float  # monotonic
 
-    @property
-    def release(self) -> Release:
-        """What gives it back."""
-        return Release(self.job.id, self.job.lease)
+    def take(self, number: int) -> list[Job]:
+        """The next jobs, as many as there are at the most."""
+        return [self.jobs.popleft() for _ in range(min(number, len(self.jobs)))]
 
 
 class Anteroom:
@@ -68,71 +70,82 @@ class Anteroom:
         self._free = free
         self._start = start
         self._give_back = give_back
-        self._waiting: deque[_Waiting] = deque()
+        self._lots: deque[_Lot] = deque()  # none of them empty
         self._pace = Pace()
         self._timer: asyncio.TimerHandle | None = None
         self._is_starting = False
         self._is_closed = False
 
     def __len__(self) -> int:
-        return len(self._waiting)
+        return sum(len(lot.jobs) for lot in self._lots)
 
     @property
     def ahead(self) -> int:
         """How many jobs more may be picked than there are free slots: those that are likely to start in a moment."""
         expected = self._pace.expected(time.monotonic())
+        waiting = max(0, len(self) - self._free())
         # not one by one: half of them at a time
-        return expected - len(self._waiting) if len(self._waiting) <= expected // 2 else 0
+        return expected - waiting if waiting <= expected // 2 else 0
 
     def waiting_of(self, queue: str) -> int:
-        """How many jobs of the queue wait here."""
-        return sum(waiting.job.queue == queue for waiting in self._waiting)
+        """How many jobs of the queue are here."""
+        return sum(job.queue == queue for lot in self._lots for job in lot.jobs)
 
     def holds(self, job_id: int, lease: int) -> bool:
-        """Whether the job waits here under this lease."""
+        """Whether the job is here under this lease."""
         return self._find(job_id, lease) is not None
 
     def add(self, jobs: list[Job], picked: float) -> None:
-        """Starts as many jobs as there are free slots; the others wait, or are given back once it is closed."""
-        starting = 0 if self._waiting else min(len(jobs), self._free())
-        now = time.monotonic()
-        self._waiting.extend(_Waiting(job, picked, now) for job in jobs[starting:])
-        if starting:
-            self._start_all(jobs[:starting], picked)
-        self._let_in()
-        if self._is_closed:
-            self.give_back()
-        elif self._waiting and self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(PATIENCE_SECONDS, self._lose_patience)
+        """Takes jobs over. As many as there are free slots start in the event loop's next turn.
 
-    def slot_freed(self) -> None:
-        """An attempt has ended: the next one starts."""
-        self._pace.count(time.monotonic())
+        The next pick is on its way by then, so that the server is not idle while they run.
+        """
+        self._lots.append(_Lot(deque(jobs), picked, time.monotonic()))
+        if self._is_closed:
+            self.close()
+            return
+        loop = asyncio.get_running_loop()
+        loop.call_soon(self._let_in)
+        if self._timer is None:
+            self._timer = loop.call_later(PATIENCE_SECONDS, self._lose_patience)
+
+    def slots_freed(self, number: int) -> None:
+        """So many attempts have ended: the next ones start."""
+        self._pace.count(number, time.monotonic())
         self._let_in()
 
     def drop(self, job_id: int, lease: int, *, give_back: bool) -> None:
         """Forgets a job whose lease is lost, or gives back one that somebody asked to stop."""
-        waiting = self._find(job_id, lease)
-        if waiting is not None:
-            self._waiting.remove(waiting)
-            if give_back:
-                self._give_back(waiting.release)
+        found = self._find(job_id, lease)
+        if found is None:
+            return
+        lot, job = found
+        lot.jobs.remove(job)
+        if not lot.jobs:
+            self._lots.remove(lot)
+        if give_back:
+            self._give_back(Release(job_id, lease))
 
     def give_back(self) -> None:
         """Gives back everything that waits."""
-        while self._waiting:
-            self._give_back(self._waiting.popleft().release)
+        while self._lots:
+            for job in self._lots.popleft().jobs:
+                self._give_back(Release(job.id, job.lease))
 
     def close(self) -> None:
         """Lets nobody wait any more."""
         self._is_closed = True
+        self._let_in()
         self.give_back()
 
     def _let_in(self) -> None:
         # not while others are being started, some of which end at once: they come first, and their slots are theirs
-        while self._waiting and not self._is_starting and self._free() > 0:
-            waiting = self._waiting.popleft()
-            self._start_all([waiting.job], waiting.picked)
+        while self._lots and not self._is_starting and (free := self._free()) > 0:
+            lot = self._lots[0]
+            jobs = lot.take(free)
+            if not lot.jobs:
+                self._lots.popleft()
+            self._start_all(jobs, lot.picked)
 
     def _start_all(self, jobs: list[Job], picked: float) -> None:
         self._is_starting = True
@@ -141,17 +154,17 @@ class Anteroom:
         finally:
             self._is_starting = False
 
-    def _find(self, job_id: int, lease: int) -> _Waiting | None:
+    def _find(self, job_id: int, lease: int) -> tuple[_Lot, Job] | None:
         return next(
-            (waiting for waiting in self._waiting if (waiting.job.id, waiting.job.lease) == (job_id, lease)),
+            ((lot, job) for lot in self._lots for job in lot.jobs if (job.id, job.lease) == (job_id, lease)),
             None,
         )
 
     def _lose_patience(self) -> None:
         self._timer = None
-        if not self._waiting:
+        if not self._lots:
             return
-        passed = time.monotonic() - self._waiting[0].since
+        passed = time.monotonic() - self._lots[0].since
         if passed >= PATIENCE_SECONDS:
             self.give_back()
         else:

@@ -20,7 +20,7 @@ from pgq_orm.registry import Entrypoint, Registry
 from pgq_orm.statuses import LogStatus
 from pgq_orm.worker.judgement import Raised, Returned, Timing, in_words, judge
 from pgq_orm.worker.settlement import Settlement
-from pgq_orm.worker.starting import start_task
+from pgq_orm.worker.starting import task_starter
 from pgq_orm.worker.vitals import Tally
 
 logger = logging.getLogger(__name__)
@@ -80,7 +80,7 @@ class _Attempt:
 
 
 class Board:
-    """Runs attempts, at most `capacity` at a time; each ends in `record`, then `on_free`."""
+    """Runs attempts, at most `capacity` at a time; each ends in `record`, then `on_free`, which is told how many."""
 
     def __init__(
         self,
@@ -93,7 +93,7 @@ class Board:
         find_parents: Callable[[Job], Awaitable[Parents]],
         has_ended: Callable[[Lease], Awaitable[bool]],
         record: Callable[[Ended], None],
-        on_free: Callable[[], None],
+        on_free: Callable[[int], None],
         tally: Tally | None = None,
     ) -> None:
         self.capacity = capacity
@@ -135,6 +135,8 @@ class Board:
         `picked` is when their pick was sent, on the monotonic clock.
         """
         now = time.monotonic()
+        start_task = task_starter()
+        ended_at_once = 0
         for job in jobs:
             attempt = _Attempt(job, Lease(job.id, job.lease), picked, now)
             if self._is_abandoned:
@@ -143,10 +145,13 @@ class Board:
             self._running[attempt.lease] = attempt
             task = attempt.task = start_task(self._attempt(attempt), f"pgq-handler of job {job.id}")
             if task.done():
-                self._end(attempt, task)  # begun and ended at once
+                self._end(attempt, task)
+                ended_at_once += 1
             else:
                 attempt.cancellation.attach(task)
-                task.add_done_callback(partial(self._end, attempt))
+                task.add_done_callback(partial(self._end_later, attempt))
+        if ended_at_once:
+            self._on_free(ended_at_once)
 
     def context_of(self, job_id: int) -> Context | None:
         """The context of the job if it runs; of its latest attempt. May be called from any thread."""
@@ -191,15 +196,19 @@ class Board:
             if not attempt.is_ending:
                 self._record(attempt.release)
 
-    def _end(self, attempt: _Attempt, task: "asyncio.Task[Ended]") -> None:
+    def _end_later(self, attempt: _Attempt, task: "asyncio.Task[Ended]") -> None:
         # A callback, because a task that is cancelled before its first step never runs a line of its own.
+        self._end(attempt, task)
+        self._on_free(1)
+
+    def _end(self, attempt: _Attempt, task: "asyncio.Task[Ended]") -> None:
         del self._running[attempt.lease]
+        attempt.cancellation.detach()
         if not self._is_over:
             ended = attempt.release if task.cancelled() else task.result()
             ended = attempt.settled or ended
             self._tally.count(attempt.job.entrypoint, ended, time.monotonic() - attempt.began)
             self._record(ended)
-        self._on_free()
 
     async def _attempt(self, attempt: _Attempt) -> Ended:
         job = attempt.job

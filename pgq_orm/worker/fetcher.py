@@ -13,7 +13,7 @@ from pgq_orm.worker.drain import UNLIMITED, Drain
 from pgq_orm.worker.floors import Floor
 from pgq_orm.worker.rates import Rates
 from pgq_orm.worker.replies import ECHO_SECONDS, require_timely
-from pgq_orm.worker.service import NEVER, Service
+from pgq_orm.worker.service import AT_ONCE, NEVER, Service
 from pgq_orm.worker.slots import Slots
 
 LOOK_AGAIN_SECONDS = 0.02
@@ -126,7 +126,7 @@ class Fetcher(Service):
         if picked:
             self._look_again_seconds = LOOK_AGAIN_SECONDS
         if is_more:
-            return 0
+            return AT_ONCE
         if self._is_deferral_possible:
             await self._promote()
         is_swept_out = all(self._floors[queue].is_swept_out for queue in self._looked_into)

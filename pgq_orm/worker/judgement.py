@@ -14,22 +14,24 @@ from pgq_orm.storable import LONGEST_DELAY, dump_json
 ERROR_CHARACTERS = 1_000
 TRACEBACK_CHARACTERS = 20_000
 
+# Not frozen: every attempt makes two of them, and the frost would take twice as long.
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True)
 class Returned:
     """The handler returned."""
 
     value: object
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Raised:
     """The handler raised, whatever it was."""
 
     error: BaseException
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Timing:
     """When the handler ran, in seconds: how long after its pick, and for how long."""
 

@@ -172,7 +172,7 @@ class _Life:
             has_ended=inquiries.has_ended,
             record=self._record,
             tally=tally,
-            on_free=self._slot_freed,
+            on_free=self._slots_freed,
         )
         self._quotas = Quotas(
             store=store,
@@ -419,8 +419,8 @@ class _Life:
     def _record(self, ended: Ended) -> None:
         self._recorder.add(ended)
 
-    def _slot_freed(self) -> None:
-        self._anteroom.slot_freed()
+    def _slots_freed(self, number: int) -> None:
+        self._anteroom.slots_freed(number)
         self._fetcher.slot_freed()
         self._limited_fetcher.slot_freed()
 

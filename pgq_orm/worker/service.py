@@ -15,6 +15,8 @@ AFTER_FAILURE = Backoff(initial=timedelta(seconds=0.2), maximum=timedelta(second
 ABORT_SECONDS = 10.0
 NEVER = math.inf
 """A tick's answer that means: not before somebody wakes me."""
+AT_ONCE = -math.inf
+"""A tick's answer that means: go on before anybody else has a turn. Only for one that has awaited something."""
 
 
 class Service(ABC):
@@ -67,7 +69,7 @@ class Service(ABC):
             delay = await self._guarded_tick()
             if delay > 0 and not self._stopping:
                 await self._pause(delay)
-            elif delay <= 0:
+            elif delay != AT_ONCE:
                 await asyncio.sleep(0)
 
     async def _guarded_tick(self) -> float:

@@ -32,7 +32,7 @@ class Slots:
 
     @contextmanager
     def asked_for(self, number: int, queue: str, *, on_answered: Callable[[], None]) -> Iterator[None]:
-        """Keeps slots while they are asked for; jobs that come are started right after the block.
+        """Keeps slots while they are asked for; jobs that come must be taken over right after the block.
 
         `on_answered` is called if the other fetcher found no room meanwhile.
         """

@@ -2,19 +2,19 @@
 
 import asyncio
 import sys
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 
 
-def start_task(coroutine: Coroutine[Any, Any, T], name: str) -> "asyncio.Task[T]":
-    """A task of its own, with a copy of the current context. Since Python 3.12 it has begun when this returns.
+def task_starter() -> Callable[[Coroutine[Any, Any, T], str], "asyncio.Task[T]"]:
+    """What makes a task of a coroutine and a name, with a copy of the current context. Call it in the loop.
 
-    A handler that awaits nothing has ended by then, and the event loop was not asked to come back to it. Where the
-    application has a task factory, it is that one's to decide.
+    Since Python 3.12 the task has begun when it is there: a handler that awaits nothing has ended by then, and the
+    event loop was not asked to come back to it. Where the application has a task factory, it is that one's to decide.
     """
     loop = asyncio.get_running_loop()
     if sys.version_info >= (3, 12) and loop.get_task_factory() is None:
-        return asyncio.Task(coroutine, loop=loop, name=name, eager_start=True)
-    return loop.create_task(coroutine, name=name)
+        return lambda coroutine, name: asyncio.Task(coroutine, loop=loop, name=name, eager_start=True)
+    return lambda coroutine, name: loop.create_task(coroutine, name=name)

@@ -84,7 +84,7 @@ class Tally:
 def _outcome(ended: Ended) -> str:
     match ended:
         case Outcome(status=status):
-            return str(status)
+            return status
         case FailedAttempt():
             return "retried"
         case Release():

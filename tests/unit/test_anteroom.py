@@ -23,9 +23,13 @@ class Slots:
             free=lambda: self.capacity - len(self.running), start=self._start, give_back=self._give_back
         )
 
+    async def add(self, jobs: list[Job], picked: float) -> None:
+        self.anteroom.add(jobs, picked)
+        await asyncio.sleep(0)  # they start in the loop's next turn
+
     def end(self) -> int:
         job_id = self.running.pop(0)
-        self.anteroom.slot_freed()
+        self.anteroom.slots_freed(1)
         return job_id
 
     def _start(self, jobs: list[Job], picked: float) -> None:
@@ -50,16 +54,23 @@ def jobs(*ids: int, queue: str = "default") -> list[Job]:
 
 
 async def test_jobs_start_in_their_order_as_slots_get_free(slots: Slots) -> None:
-    slots.anteroom.add(jobs(1, 2, 3, 4), 0.0)
-    slots.anteroom.add(jobs(5), 0.0)
+    await slots.add(jobs(1, 2, 3, 4), 0.0)
+    await slots.add(jobs(5), 0.0)
     assert (slots.running, len(slots.anteroom)) == ([1, 2], 3)
     assert [slots.end() for _ in range(5)] == [1, 2, 3, 4, 5]
     assert (slots.running, len(slots.anteroom)) == ([], 0)
 
 
+async def test_the_next_pick_is_asked_for_before_the_jobs_of_the_last_one_start(slots: Slots) -> None:
+    slots.anteroom.add(jobs(1, 2, 3), 0.0)
+    assert (slots.running, len(slots.anteroom)) == ([], 3)
+    await asyncio.sleep(0)
+    assert (slots.running, len(slots.anteroom)) == ([1, 2], 1)
+
+
 async def test_without_a_pace_nothing_is_picked_ahead(slots: Slots) -> None:
     assert slots.anteroom.ahead == 0
-    slots.anteroom.add(jobs(1, 2, 3), 0.0)
+    await slots.add(jobs(1, 2, 3), 0.0)
     assert slots.anteroom.ahead == 0
 
 
@@ -68,9 +79,9 @@ async def test_with_a_pace_half_of_what_is_expected_is_picked_at_a_time(
 ) -> None:
     monkeypatch.setattr(Pace, "expected", lambda *_: 4)
     assert slots.anteroom.ahead == 4
-    slots.anteroom.add(jobs(1, 2, 3, 4), 0.0)
+    await slots.add(jobs(1, 2, 3, 4), 0.0)
     assert slots.anteroom.ahead == 2
-    slots.anteroom.add(jobs(5), 0.0)
+    await slots.add(jobs(5), 0.0)
     assert slots.anteroom.ahead == 0
 
 
@@ -78,25 +89,25 @@ async def test_attempts_that_end_at_once_let_the_next_in_after_those_that_came_w
     slots: Slots,
 ) -> None:
     started: list[int] = []
-    slots.anteroom.add(jobs(1, 2), 0.0)
+    await slots.add(jobs(1, 2), 0.0)
 
     def start_and_end(jobs: list[Job], picked: float) -> None:
         for job in jobs:
             started.append(job.id)
-            slots.anteroom.slot_freed()
+            slots.anteroom.slots_freed(1)
 
     slots.anteroom._start = start_and_end
-    slots.anteroom.add(jobs(3, 4, 5), 0.0)
+    await slots.add(jobs(3, 4, 5), 0.0)
     assert started == []
     slots.end()
     assert started == [3, 4, 5]
     slots.running.clear()
-    slots.anteroom.add(jobs(6, 7, 8), 0.0)
+    await slots.add(jobs(6, 7, 8), 0.0)
     assert started == [3, 4, 5, 6, 7, 8]
 
 
 async def test_what_waits_too_long_is_given_back(slots: Slots, impatient: None) -> None:
-    slots.anteroom.add(jobs(1, 2, 3, 4), 0.0)
+    await slots.add(jobs(1, 2, 3, 4), 0.0)
     await asyncio.sleep(0.05)
     assert (slots.running, slots.released, len(slots.anteroom)) == ([1, 2], [3, 4], 0)
 
@@ -105,25 +116,25 @@ async def test_what_came_later_may_wait_longer(slots: Slots, monkeypatch: pytest
     monkeypatch.setattr(
         anteroom, "PATIENCE_SECONDS", 0.5
     )  # much longer than a busy machine lets us oversleep
-    slots.anteroom.add(jobs(1, 2, 3), 0.0)
+    await slots.add(jobs(1, 2, 3), 0.0)
     for _ in range(5):
         await asyncio.sleep(0.15)
         slots.end()
-        slots.anteroom.add(jobs(4), 0.0)
+        await slots.add(jobs(4), 0.0)
     assert slots.released == []
 
 
 async def test_once_closed_it_lets_nobody_wait(slots: Slots) -> None:
-    slots.anteroom.add(jobs(1, 2, 3), 0.0)
+    await slots.add(jobs(1, 2, 3), 0.0)
     slots.anteroom.close()
-    slots.anteroom.add(jobs(4), 0.0)
+    await slots.add(jobs(4), 0.0)
     slots.end()
-    slots.anteroom.add(jobs(5, 6), 0.0)
+    await slots.add(jobs(5, 6), 0.0)
     assert (slots.running, slots.released) == ([2, 5], [3, 4, 6])
 
 
 async def test_a_job_leaves_when_it_is_to_stop_or_its_lease_is_lost(slots: Slots) -> None:
-    slots.anteroom.add(jobs(1, 2, 3, 4, 5), 0.0)
+    await slots.add(jobs(1, 2, 3, 4, 5), 0.0)
     lease = picked_job().lease
     assert slots.anteroom.holds(3, lease)
     assert not slots.anteroom.holds(3, lease + 1)
@@ -135,7 +146,7 @@ async def test_a_job_leaves_when_it_is_to_stop_or_its_lease_is_lost(slots: Slots
 
 
 async def test_it_tells_how_many_of_each_queue_wait(slots: Slots) -> None:
-    slots.anteroom.add([*jobs(1, 2, 3), *jobs(4, 5, queue="slow")], 0.0)
+    await slots.add([*jobs(1, 2, 3), *jobs(4, 5, queue="slow")], 0.0)
     assert (slots.anteroom.waiting_of("default"), slots.anteroom.waiting_of("slow")) == (1, 2)
     slots.end()
     slots.anteroom.drop(4, picked_job().lease, give_back=False)
@@ -149,7 +160,7 @@ def paced(*ends_by_span: int) -> int:
     pace = Pace()
     for span, ends in enumerate(ends_by_span):
         for _ in range(ends):
-            pace.count((100 + span) * SPAN_SECONDS + 0.001)
+            pace.count(1, (100 + span) * SPAN_SECONDS + 0.001)
     return pace.expected((100 + len(ends_by_span)) * SPAN_SECONDS + 0.001)
 
 
