@@ -5,7 +5,16 @@ from operator import attrgetter
 from typing import NamedTuple, TypeAlias
 from uuid import UUID
 
-from pgq_orm.operations.operation import Operation, Row, columns, read_ids, read_scalar
+from pgq_orm.operations.operation import (
+    Operation,
+    Row,
+    array_literal,
+    columns,
+    none_if_empty,
+    read_id_set,
+    read_ids,
+    read_scalar,
+)
 from pgq_orm.operations.workers import Lease
 from pgq_orm.sql import statement
 
@@ -59,16 +68,16 @@ def finish(outcomes: Sequence[Outcome]) -> Operation[set[int]]:
     in_order = sorted(outcomes, key=attrgetter("id"))
     ids, leases, statuses, waits, durations, results, errors, tracebacks = columns(in_order)
     params = {
-        "ids": ids,
-        "leases": leases,
-        "statuses": statuses,
-        "waits_seconds": waits,
-        "durations_seconds": durations,
-        "results": results,
-        "errors": errors,
-        "tracebacks": tracebacks,
+        "ids": array_literal("%d", ids),
+        "leases": array_literal("%d", leases),
+        "statuses": array_literal("%s", statuses),
+        "waits_seconds": array_literal("%.6f", waits),
+        "durations_seconds": array_literal("%.6f", durations),
+        "results": none_if_empty(results),
+        "errors": none_if_empty(errors),
+        "tracebacks": none_if_empty(tracebacks),
     }
-    return Operation(statement("finish"), params, read_ids)
+    return Operation(statement("finish"), params, read_id_set)
 
 
 def retry(worker_id: UUID, attempts: Sequence[FailedAttempt]) -> Operation[set[int]]:

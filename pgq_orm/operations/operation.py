@@ -24,6 +24,16 @@ def columns(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
     return [list(column) for column in zip(*rows, strict=True)]
 
 
+def array_literal(form: str, column: Sequence[float | str]) -> str:
+    """The column as PostgreSQL writes an array, each value in this form of Python's `%`; for what needs no quotes."""
+    return f"{{{','.join([form] * len(column)) % tuple(column)}}}"
+
+
+def none_if_empty(column: list[Any]) -> list[Any] | None:
+    """The column, or None if there is nothing in it: `unnest` fills up with NULL, and nothing is sent."""
+    return column if any(value is not None for value in column) else None
+
+
 def read_nothing(rows: Sequence[Row]) -> None:
     """For a statement that has nothing to say."""
     return
@@ -37,6 +47,11 @@ def read_scalar(rows: Sequence[Row]) -> Any:
 def read_ids(rows: Sequence[Row]) -> set[int]:
     """The ids of which each row has one."""
     return {row[0] for row in rows}
+
+
+def read_id_set(rows: Sequence[Row]) -> set[int]:
+    """The ids of which the one row has an array."""
+    return set(rows[0][0])
 
 
 def read_names(rows: Sequence[Row]) -> list[str]:

@@ -5,11 +5,12 @@
 WITH ended AS (
     DELETE FROM pgq_job AS job
     USING unnest(
-        CAST(:ids AS bigint[]),
-        CAST(:leases AS bigint[]),
-        CAST(:statuses AS text[]),
-        CAST(:waits_seconds AS double precision[]),
-        CAST(:durations_seconds AS double precision[]),
+        -- as text: a driver makes an array of Python's objects one by one, and takes ten times as long
+        CAST(CAST(:ids AS text) AS bigint[]),
+        CAST(CAST(:leases AS text) AS bigint[]),
+        CAST(CAST(:statuses AS text) AS text[]),
+        CAST(CAST(:waits_seconds AS text) AS double precision[]),
+        CAST(CAST(:durations_seconds AS text) AS double precision[]),
         CAST(:results AS text[]),
         CAST(:errors AS text[]),
         CAST(:tracebacks AS text[])
@@ -45,5 +46,6 @@ WITH ended AS (
         dedupe_key, max_attempts, schedule_id, workflow_id, concurrency_key, name
     FROM ended
 )
-SELECT id
+-- one array: a driver reads it in a tenth of the time that as many rows take
+SELECT COALESCE(array_agg(id), '{}')
 FROM ended;

@@ -77,7 +77,7 @@ class LimitedFetcher(Service):
 
     def jobs_ended(self, job_ids: Iterable[int]) -> None:
         """It is written what some jobs came to; worth a look only if others wait for their room."""
-        for job_id in job_ids:
+        for job_id in job_ids if self._entrypoints else ():
             name = self._entrypoints.pop(job_id, None)
             if name is not None:
                 self._outlooks[name].expect_room()

@@ -17,7 +17,7 @@ from pgq_orm.worker.service import NEVER, Service
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
-BATCH = 1000
+BATCH = 4000
 REFUSED_SECONDS = 60.0
 """How soon an outcome that the database refuses is tried again."""
 HELD_SECONDS = 1.0
@@ -106,11 +106,10 @@ class Recorder(Service):
             self._on_delayed(min(ended.delay_seconds for ended in returned))
 
     async def _settle(self, entries: list[Any], operation: Operation[set[int]]) -> None:
-        unwritten = [ended for ended in entries if self._is_held(ended)]
-        if not unwritten:
+        job_ids = {ended.id for ended in entries if self._is_held(ended)}
+        if not job_ids:
             return
         written = await self._store.run(operation)
-        job_ids = {ended.id for ended in unwritten}
         for job_id in job_ids - written:
             logger.warning(
                 "Lease of job %d is lost: another worker has it, this outcome is dropped",
