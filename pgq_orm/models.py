@@ -134,6 +134,10 @@ class Cancellation:
         """Names the task that a request interrupts. Call it from the loop's thread."""
         self._task = task
 
+    def detach(self) -> None:
+        """Lets go of the task, which has ended: it holds its context, and that holds us."""
+        self._task = None
+
     def cancel(self) -> None:
         """Asks the job to stop. Call it from the loop's thread; asking again changes nothing."""
         if not self.is_called:

@@ -10,6 +10,7 @@ import psycopg
 from benchmarks.contestants.conversation import Stop, Tally
 from pgq_orm import PgQueuer, schema
 from pgq_orm.models import Job
+from pgq_orm.processes import garbage
 
 BATCH = 1000
 """Jobs picked by one statement."""
@@ -61,6 +62,7 @@ async def work(
 
     pgq.entrypoint("noop")(noop if is_async else noop_in_thread)
     stop.then_in_loop(pgq.shutdown.set)
+    garbage.settle()  # as `pgq run` and `manage.py pgq_worker` do
     slots = options.get("slots", SLOTS if is_async else THREADS)
     await pgq.run(
         batch_size=options.get("batch_size", min(BATCH, slots)),

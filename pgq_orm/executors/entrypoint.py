@@ -62,9 +62,7 @@ class EntrypointExecutor(AbstractEntrypointExecutor):
         return positional, named
 
     async def _call(self, job: Job, context: Context) -> Any:
-        positional, named = self._signature.arguments(context.schedule or job, context)
-        if self._signature.parents_parameter is not None:
-            named |= await self._signature.parents(context)
+        positional, named = await self._arguments(job, context)
         scope = self.parameters.scopes.in_loop(self._signature.resources)
         if scope is None:
             return await self._handler(*positional, **named)

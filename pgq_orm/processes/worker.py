@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from pgq_orm.applications import PgQueuer
 from pgq_orm.errors import RegistrationError
+from pgq_orm.processes import garbage
 from pgq_orm.processes.helm import Helm, leave
 from pgq_orm.worker.allowance import Ending
 
@@ -68,6 +69,7 @@ def run_worker(
 
     async def run() -> Ending | None:
         async with opening as pgq:
+            garbage.settle()
             with helm.steering(pgq, shutdown_timeout):
                 await pgq.run(shutdown_timeout=shutdown_timeout, **options)
         # Ending the loop waits for tasks that ignore their cancellation, and for asyncio.to_thread, possibly for ever.
