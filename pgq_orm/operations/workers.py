@@ -16,7 +16,7 @@ class Lease(NamedTuple):
 
 
 class Notice(NamedTuple):
-    """What a heartbeat learns: 'beaten', or 'canceling', 'lost' or 'returned' about one lease."""
+    """What a heartbeat learns: 'beaten', 'dead' of another worker, or 'canceling', 'lost' or 'returned' of a lease."""
 
     notice: str
     id: int | None

@@ -1,5 +1,6 @@
 -- Keeps a worker alive and tells it, per lease it holds, what it must know: 'canceling' (somebody asked the job
--- to stop) or 'lost' (the lease no longer stands). No row 'beaten' means that the worker was declared dead.
+-- to stop) or 'lost' (the lease no longer stands). No row 'beaten' means that the worker was declared dead; 'dead',
+-- that another one has not beaten for too long, and waits for its rescue.
 -- A job picked for this worker that it does not name was picked in a reply that never arrived: it is given back,
 -- once it is so old that the reply cannot arrive any more.
 WITH beaten AS (
@@ -39,6 +40,13 @@ WITH beaten AS (
 )
 SELECT 'beaten' AS notice, CAST(NULL AS bigint) AS id, CAST(NULL AS bigint) AS lease
 FROM beaten
+UNION ALL
+SELECT 'dead', NULL, NULL
+WHERE EXISTS (
+    SELECT FROM pgq_worker
+    WHERE heartbeat < now() - make_interval(secs => lease_seconds)
+        AND id <> CAST(:worker_id AS uuid)
+)
 UNION ALL
 SELECT 'canceling', held.id, held.lease
 FROM held

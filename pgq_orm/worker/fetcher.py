@@ -12,7 +12,7 @@ from pgq_orm.store import Store
 from pgq_orm.worker.drain import UNLIMITED, Drain
 from pgq_orm.worker.floors import Floor
 from pgq_orm.worker.rates import Rates
-from pgq_orm.worker.replies import ECHO_SECONDS, require_timely
+from pgq_orm.worker.replies import ECHO_SECONDS, UNTOLD_POLLS, require_timely
 from pgq_orm.worker.service import AT_ONCE, NEVER, Service
 from pgq_orm.worker.slots import Slots
 
@@ -21,6 +21,8 @@ LOOK_AGAIN_SECONDS = 0.02
 LOOK_AGAIN_FACTOR = 3
 LINGER_SECONDS = 0.001
 """How long to let more slots get free when few are: picking one at a time costs the most."""
+TURNS_TO_START = 2
+"""Turns of the event loop until picked jobs have started: one for the anteroom, one for a task to begin."""
 PROMOTE_BATCH = 1000
 FEW_QUEUES = 8
 """Of more queues than these a worker asks first which ones have jobs, rather than each of them in vain."""
@@ -127,6 +129,8 @@ class Fetcher(Service):
             self._look_again_seconds = LOOK_AGAIN_SECONDS
         if is_more:
             return AT_ONCE
+        for _ in range(TURNS_TO_START if picked else 0):
+            await asyncio.sleep(0)  # what was picked comes before anything else that is asked
         if self._is_deferral_possible:
             await self._promote()
         is_swept_out = all(self._floors[queue].is_swept_out for queue in self._looked_into)
@@ -186,7 +190,7 @@ class Fetcher(Service):
         if seconds is not None:
             self._next_due = min(self._next_due, now + max(seconds, 0.0))
         # an earlier one may be enqueued without our hearing of it
-        self._promotes_at = now + self._poll_seconds
+        self._promotes_at = now + UNTOLD_POLLS * self._poll_seconds
 
     async def _queues_to_look_into(self) -> list[str]:
         queues = list(filter(self._is_open, self._next_queues()))

@@ -2,6 +2,8 @@
 
 ECHO_SECONDS = 0.05
 """How long after a wake-up others may still enqueue without one of their own, and commit."""
+UNTOLD_POLLS = 2
+"""How many polls pass between two looks for what a wake-up tells of, in case it was lost."""
 
 
 def require_timely(seconds: float, reply_seconds: float) -> None:

@@ -14,7 +14,7 @@ BATCH = 1000
 
 
 class Rescuer(Service):
-    """Looks for dead workers every now and then."""
+    """Looks for dead workers when a heartbeat tells of one, and now and then for jobs of one that has no row."""
 
     def __init__(
         self, *, store: Store, interval_seconds: float, crash_limit: int, on_rescued: Callable[[], None]

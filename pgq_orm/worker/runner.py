@@ -26,7 +26,7 @@ from pgq_orm.worker.board import Board
 from pgq_orm.worker.crew import Crew
 from pgq_orm.worker.drain import Drain
 from pgq_orm.worker.fetcher import Fetcher
-from pgq_orm.worker.heartbeat import BEATS_PER_LEASE, Heartbeat
+from pgq_orm.worker.heartbeat import Heartbeat
 from pgq_orm.worker.inquiries import Inquiries
 from pgq_orm.worker.leases import Leases
 from pgq_orm.worker.limited import LimitedFetcher
@@ -48,6 +48,8 @@ REPLY_SECONDS = 10.0
 """A pick's reply that takes longer is thrown away; the heartbeat gives its jobs back."""
 UNHELD_SECONDS = 3 * REPLY_SECONDS
 """How old a pick must be before the heartbeat may say that nobody holds it."""
+UNTOLD_LEASES = 2
+"""How many leases pass between two looks at what notices and heartbeats tell of, in case that was lost."""
 INTERRUPTION_SECONDS = 5.0
 """How long an interrupted handler may take to clean up when the worker must end now."""
 LAST_WRITE_SECONDS = 1.0
@@ -177,7 +179,7 @@ class _Life:
         self._quotas = Quotas(
             store=store,
             queues=settings.queues,
-            interval_seconds=lease_seconds / BEATS_PER_LEASE,
+            interval_seconds=UNTOLD_LEASES * lease_seconds,
             running=self._started_of,
             on_changed=self._queues_changed,
         )
@@ -250,15 +252,16 @@ class _Life:
         self._scheduler = Scheduler(
             store=store, schedules=registry.schedules.values(), on_fired=self._expect_ready
         )
+        self._rescuer = Rescuer(
+            store=store,
+            interval_seconds=UNTOLD_LEASES * lease_seconds,
+            crash_limit=settings.crash_limit,
+            on_rescued=self._returned,
+        )
         self._upkeep: list[Service] = [
             self._quotas,
             self._scheduler,
-            Rescuer(
-                store=store,
-                interval_seconds=lease_seconds,
-                crash_limit=settings.crash_limit,
-                on_rescued=self._returned,
-            ),
+            self._rescuer,
             Pruner(store=store, retention=settings.log_retention),
         ]
 
@@ -489,6 +492,8 @@ class _Life:
                     self._leases.drop([job_id])
                     self._anteroom.drop(job_id, lease, give_back=False)
                     self._board.cancel(job_id, lease)
+                case Notice("dead"):
+                    self._rescuer.wake()
                 case Notice("returned", int(job_id), _):
                     logger.warning("Gave job %d back: its pick's reply never arrived", job_id)
                     self._returned()

@@ -86,6 +86,19 @@ async def test_with_all_jobs_in_order_there_is_nothing_more_to_hear(
     assert {job.status for job in tables.jobs()} == {"picked"}
 
 
+async def test_it_hears_of_another_worker_that_is_dead(
+    binding: Binding, tables: Tables, worker_id: UUID
+) -> None:
+    tables.add_worker()
+    assert await beat(binding, worker_id) == {BEATEN}
+    tables.add_dead_worker()
+    assert await beat(binding, worker_id) == {BEATEN, Notice("dead", None, None)}
+
+
+async def test_a_beat_that_comes_late_does_not_hear_of_itself(binding: Binding, tables: Tables) -> None:
+    assert await beat(binding, tables.add_dead_worker()) == {BEATEN}
+
+
 async def test_it_hears_which_jobs_should_stop(binding: Binding, tables: Tables, worker_id: UUID) -> None:
     canceled = tables.add_picked_job(worker_id, cancel_requested=ago(seconds=1))
     running = tables.add_picked_job(worker_id)

@@ -11,6 +11,7 @@ from sqlalchemy import Engine, event
 
 from pgq_orm import PgQueuer
 from pgq_orm.models import Job
+from pgq_orm.sql import statement
 from tests.eventually import aeventually
 from tests.worker.conftest import dispose, make_engine
 from tests.worker.queues import Queue
@@ -90,6 +91,21 @@ async def test_jobs_that_end_do_not_make_the_worker_look_for_more(pgq: PgQueuer,
             queue.enqueue("slow", [None] * 60)
             await aeventually(lambda: len(queue.log()) == 60)
         assert 1 <= sent["WITH ready AS ("] <= 8, sent  # the picks
+
+
+async def test_a_job_starts_before_the_worker_asks_anything_else(pgq: PgQueuer, queue: Queue) -> None:
+    sent_before: list[Counter[str]] = []
+    promote = statement("promote").text.splitlines()[0]
+
+    @pgq.entrypoint("work")
+    async def work(job: Job) -> None:
+        sent_before.append(sent.copy())
+
+    async with idling(pgq, queue):
+        with statements() as sent:
+            queue.enqueue("work")
+            await aeventually(lambda: queue.log() and promote in sent)
+    assert [promote in before for before in sent_before] == [False]
 
 
 async def test_heartbeats_change_nothing_that_is_indexed(pgq: PgQueuer, queue: Queue) -> None:

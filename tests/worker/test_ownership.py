@@ -271,6 +271,25 @@ async def test_a_worker_that_is_cut_off_stops_its_jobs_before_others_take_them(
     assert successful.attempt == 2
 
 
+async def test_a_heartbeat_that_hears_of_a_dead_worker_has_its_jobs_rescued(
+    pgq: PgQueuer, queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "UNTOLD_LEASES", 1000)
+    pgq.entrypoint("work")(lambda job: None)
+    async with running(pgq, heartbeat_timeout=seconds(1)):
+        await aeventually(lambda: queue.worker_ids())
+        await asyncio.sleep(0.5)  # it has looked for the dead once
+        [job_id] = queue.enqueue("elsewhere")
+        queue.execute(
+            "WITH dead AS ("
+            "INSERT INTO pgq_worker (id, heartbeat, lease_seconds, pid, hostname, queues, entrypoints)"
+            " VALUES (gen_random_uuid(), now() - interval '1 hour', 30, 1, 'here', '{}', '{}') RETURNING id)"
+            " UPDATE pgq_job SET status = 'picked', lease = 1, worker_id = dead.id FROM dead"
+        )
+        await aeventually(lambda: queue.job(job_id).status == "queued")
+    assert queue.log(job_id)[0].error.startswith("WorkerDied")
+
+
 async def test_a_worker_that_is_locked_out_of_the_database_stops_its_jobs_and_comes_back(
     pgq: PgQueuer, queue: Queue
 ) -> None:

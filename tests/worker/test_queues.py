@@ -156,7 +156,7 @@ async def test_a_worker_that_drains_leaves_a_paused_queue_alone(each_pgq: PgQueu
     assert [job.queue for job in queue.jobs()] == ["slow"]
 
 
-async def test_a_deaf_worker_hears_of_a_pause_and_its_end_with_its_heartbeat(
+async def test_a_deaf_worker_finds_out_about_a_pause_and_its_end(
     pgq: PgQueuer, queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pgq.entrypoint("work")(lambda job: None)
