@@ -15,6 +15,7 @@ DROP TABLE IF EXISTS pgq_log;
 DROP TABLE IF EXISTS pgq_job;
 
 DROP FUNCTION IF EXISTS pgq_wake();
+DROP FUNCTION IF EXISTS pgq_is_first_to_wake();
 
 DROP FUNCTION IF EXISTS pgq_queue_changed();
 

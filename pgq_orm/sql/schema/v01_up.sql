@@ -570,10 +570,9 @@ BEGIN
     IF current_setting('pgq.wake', true) = 'off' THEN
         RETURN NULL;
     END IF;
-    -- Once a transaction: its other rows cost half a microsecond each.
-    PERFORM set_config('pgq.wake', 'off', true);
     milliseconds := floor(extract(epoch FROM clock_timestamp()) * 1000);
-    IF (SELECT last_value NOT BETWEEN milliseconds - 20 AND milliseconds FROM pgq_wake_seq) THEN
+    -- a function, because a query on the sequence takes three times as long; NULL if it was never set
+    IF COALESCE(pg_sequence_last_value('pgq_wake_seq') NOT BETWEEN milliseconds - 20 AND milliseconds, true) THEN
         PERFORM setval('pgq_wake_seq', milliseconds);
         PERFORM pg_notify('pgq', '');
     END IF;
@@ -581,30 +580,40 @@ BEGIN
 END
 $$;
 
+-- Whether nothing else in this transaction, or in what is left of it after a savepoint was taken back, is to wake anybody.
+-- CASE, because nothing else promises an order.
+CREATE FUNCTION pgq_is_first_to_wake() RETURNS boolean
+    LANGUAGE plpgsql
+AS $$
+BEGIN
+    RETURN CASE
+        WHEN COALESCE(current_setting('pgq.wake', true), '') = ''
+            THEN set_config('pgq.wake', 'waking', true) = 'waking'
+        ELSE false
+    END;
+END
+$$;
+
 -- At the commit: a transaction that inserts and is rolled back, or goes on for long, must not pass for a wake-up.
 -- Only a trigger for each row can wait so long. The condition, which is evaluated at the insert, has it wait once a
--- transaction: a million rows in one would be a million events in memory, and a fifth of the insert's time. CASE, because
--- nothing else promises an order. Of what a savepoint takes back, it takes back the setting as well.
+-- transaction: a million rows in one would be a million events in memory, and a fifth of the insert's time.
 CREATE CONSTRAINT TRIGGER pgq_job_wake AFTER INSERT ON pgq_job
     DEFERRABLE INITIALLY DEFERRED
-    FOR EACH ROW WHEN (
-        CASE
-            WHEN current_setting('pgq.is_waking', true) = 'yes' THEN false
-            ELSE set_config('pgq.is_waking', 'yes', true) = 'yes'
-        END
-    )
+    FOR EACH ROW WHEN (pgq_is_first_to_wake())
     EXECUTE FUNCTION pgq_wake();
 
 -- A job that waits and is brought forward.
 CREATE CONSTRAINT TRIGGER pgq_job_wake_sooner AFTER UPDATE OF execute_after ON pgq_job
     DEFERRABLE INITIALLY DEFERRED
-    FOR EACH ROW WHEN (OLD.status = 'queued' AND NEW.execute_after < OLD.execute_after)
+    FOR EACH ROW WHEN (
+        CASE WHEN OLD.status = 'queued' AND NEW.execute_after < OLD.execute_after THEN pgq_is_first_to_wake() END
+    )
     EXECUTE FUNCTION pgq_wake();
 
 -- A job whose last parent has ended.
 CREATE CONSTRAINT TRIGGER pgq_job_wake_released AFTER UPDATE OF waits_for ON pgq_job
     DEFERRABLE INITIALLY DEFERRED
-    FOR EACH ROW WHEN (OLD.status = 'waiting' AND NEW.status = 'queued')
+    FOR EACH ROW WHEN (CASE WHEN OLD.status = 'waiting' AND NEW.status = 'queued' THEN pgq_is_first_to_wake() END)
     EXECUTE FUNCTION pgq_wake();
 
 -- Cancels jobs that wait for parents which failed, and logs of each which one that was.
