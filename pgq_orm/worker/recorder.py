@@ -95,7 +95,8 @@ class Recorder(Service):
         outcomes = [ended for ended in batch if isinstance(ended, Outcome)]
         again = [ended for ended in batch if isinstance(ended, FailedAttempt)]
         returned = [ended for ended in batch if isinstance(ended, Release)]
-        self._leases.drop(ended.id for ended in batch if isinstance(ended, Settled) and self._is_held(ended))
+        settled = [ended for ended in batch if isinstance(ended, Settled)]
+        self._leases.drop(ended.id for ended in settled if self._is_leased(ended))
         if outcomes:
             await self._settle(outcomes, operations.finish(outcomes))
         if again:
@@ -106,7 +107,7 @@ class Recorder(Service):
             self._on_delayed(min(ended.delay_seconds for ended in returned))
 
     async def _settle(self, entries: list[Any], operation: Operation[set[int]]) -> None:
-        job_ids = {ended.id for ended in entries if self._is_held(ended)}
+        job_ids = {ended.id for ended in entries if self._is_leased(ended)}
         if not job_ids:
             return
         written = await self._store.run(operation)
@@ -118,7 +119,7 @@ class Recorder(Service):
             )
         self._leases.drop(job_ids)
 
-    def _is_held(self, ended: Ended) -> bool:
+    def _is_leased(self, ended: Ended) -> bool:
         return self._leases.holds(ended.id, ended.lease)
 
     async def _write_one_by_one(self, batch: list[Ended]) -> None:
