@@ -1,6 +1,5 @@
 """The commands that show how the queue fares: dashboard and workers."""
 
-import time
 from datetime import timedelta
 from typing import Annotated
 
@@ -12,6 +11,7 @@ from pgq_orm import administration
 from pgq_orm.cli.databases import Dsn, ask
 from pgq_orm.cli.tables import AsJson, console, group, show
 from pgq_orm.overview import overview, who_works
+from pgq_orm.processes.signals import until_interrupted
 
 
 def dashboard(
@@ -31,12 +31,8 @@ def dashboard(
         console().print(look())
         return
     with Live(look(), console=console(), auto_refresh=False) as live:
-        try:
-            while True:
-                time.sleep(interval)
-                live.update(look(), refresh=True)
-        except KeyboardInterrupt:
-            return
+        for _ in until_interrupted(interval):
+            live.update(look(), refresh=True)
 
 
 def workers(dsn: Dsn, as_json: AsJson = False) -> None:

@@ -1,4 +1,4 @@
-"""Signals: lets a thread hear of them, so that they are heeded even while a handler blocks the event loop."""
+"""Signals: heeded whatever runs when they come, be it a handler that blocks the event loop."""
 
 import os
 import signal
@@ -8,6 +8,26 @@ from contextlib import contextmanager
 from types import FrameType
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+def until_interrupted(seconds: float) -> Iterator[None]:
+    """Ticks every so many seconds until Ctrl-C, which lets the last one finish; a second Ctrl-C does not.
+
+    Not by KeyboardInterrupt, which is lost where a driver's clean-up swallows it. For the main thread.
+    """
+    interrupted = threading.Event()
+    usual = signal.getsignal(signal.SIGINT)
+
+    def note(number: int, frame: FrameType | None) -> None:
+        interrupted.set()
+        signal.signal(signal.SIGINT, usual)
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        while not interrupted.wait(seconds):
+            yield
+    finally:
+        signal.signal(signal.SIGINT, usual)
 
 
 @contextmanager

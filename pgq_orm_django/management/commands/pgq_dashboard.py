@@ -1,11 +1,11 @@
 """The command `pgq_dashboard`: shows what is to be done, what was done, and who works."""
 
-import time
 from argparse import ArgumentParser
 from datetime import timedelta
 from typing import Any
 
 from pgq_orm.overview import overview
+from pgq_orm.processes.signals import until_interrupted
 from pgq_orm_django.bounds import bounded
 from pgq_orm_django.databases import default_alias
 from pgq_orm_django.operators import OperatorCommand
@@ -38,12 +38,8 @@ class Command(OperatorCommand):
         super().handle(*args, **options)
         if options["interval"] is None:
             return
-        try:
-            while True:
-                time.sleep(options["interval"])
-                super().handle(*args, **options)
-        except KeyboardInterrupt:
-            return
+        for _ in until_interrupted(options["interval"]):
+            super().handle(*args, **options)
 
     def answer(self, options: dict[str, Any], using: str | None) -> str:
         sheets = carry_out(overview(timedelta(minutes=options["last"])), using or default_alias())

@@ -1,0 +1,40 @@
+"""Ctrl-C while something is shown again and again: it ends between two looks, and at once when pressed twice."""
+
+import os
+import signal
+
+import pytest
+
+from pgq_orm.processes.signals import until_interrupted
+
+
+def press_ctrl_c() -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_the_first_one_lets_what_runs_finish() -> None:
+    usual = signal.getsignal(signal.SIGINT)
+    looks: list[str] = []
+    for _ in until_interrupted(0.01):
+        looks.append("begun")
+        if len(looks) == 3:  # in the second look
+            press_ctrl_c()
+        looks.append("finished")
+    assert looks == ["begun", "finished"] * 2
+    assert signal.getsignal(signal.SIGINT) is usual
+
+
+def test_the_second_one_does_not() -> None:
+    with pytest.raises(KeyboardInterrupt):
+        for _ in until_interrupted(0.01):
+            press_ctrl_c()
+            press_ctrl_c()
+            raise AssertionError("went on")
+
+
+def test_one_in_between_ends_the_wait() -> None:
+    ticks = until_interrupted(3600)
+    usual = signal.signal(signal.SIGALRM, lambda *_: press_ctrl_c())
+    signal.setitimer(signal.ITIMER_REAL, 0.05)
+    assert list(ticks) == []
+    signal.signal(signal.SIGALRM, usual)
