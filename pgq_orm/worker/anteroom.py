@@ -73,6 +73,7 @@ class Anteroom:
         self._lots: deque[_Lot] = deque()  # none of them empty
         self._pace = Pace()
         self._timer: asyncio.TimerHandle | None = None
+        self._starting: asyncio.Task[None] | None = None  # held, because the loop would not
         self._is_starting = False
         self._is_closed = False
 
@@ -102,10 +103,12 @@ class Anteroom:
         """
         self._lots.append(_Lot(deque(jobs), picked, time.monotonic()))
         if self._is_closed:
-            self.close()
+            self._let_in()
+            self.give_back()
             return
         loop = asyncio.get_running_loop()
-        loop.call_soon(self._let_in)
+        # A task, and no callback: if the loop is ending it is cancelled with all others, and nothing starts.
+        self._starting = loop.create_task(self._let_in_next_turn())
         if self._timer is None:
             self._timer = loop.call_later(PATIENCE_SECONDS, self._lose_patience)
 
@@ -135,8 +138,10 @@ class Anteroom:
     def close(self) -> None:
         """Lets nobody wait any more."""
         self._is_closed = True
-        self._let_in()
         self.give_back()
+
+    async def _let_in_next_turn(self) -> None:
+        self._let_in()
 
     def _let_in(self) -> None:
         # not while others are being started, some of which end at once: they come first, and their slots are theirs

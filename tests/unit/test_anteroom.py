@@ -68,6 +68,17 @@ async def test_the_next_pick_is_asked_for_before_the_jobs_of_the_last_one_start(
     assert (slots.running, len(slots.anteroom)) == ([1, 2], 1)
 
 
+def test_nothing_starts_in_a_loop_that_is_ending(slots: Slots) -> None:
+    async def end() -> None:
+        # in the loop's last turn
+        asyncio.get_running_loop().call_soon(slots.anteroom.add, jobs(1, 2), 0.0)
+
+    asyncio.run(end())
+    assert (slots.running, len(slots.anteroom)) == ([], 2)
+    slots.anteroom.close()
+    assert slots.released == [1, 2]
+
+
 async def test_without_a_pace_nothing_is_picked_ahead(slots: Slots) -> None:
     assert slots.anteroom.ahead == 0
     await slots.add(jobs(1, 2, 3), 0.0)

@@ -3,10 +3,19 @@
 import os
 import signal
 import time
+from collections.abc import Iterator
 
 import pytest
 
 from pgq_orm.processes.signals import until_interrupted
+
+
+@pytest.fixture(autouse=True)
+def interruptible() -> Iterator[None]:
+    """As in a program of one's own, whatever the tests before this one have left."""
+    usual = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, usual)
 
 
 def press_ctrl_c() -> None:
