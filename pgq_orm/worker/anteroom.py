@@ -73,7 +73,7 @@ class Anteroom:
         self._lots: deque[_Lot] = deque()  # none of them empty
         self._pace = Pace()
         self._timer: asyncio.TimerHandle | None = None
-        self._starting: asyncio.Task[None] | None = None  # held, because the loop would not
+        self._letting_in: asyncio.Task[None] | None = None  # held, because the loop would not
         self._is_starting = False
         self._is_closed = False
 
@@ -108,7 +108,7 @@ class Anteroom:
             return
         loop = asyncio.get_running_loop()
         # A task, and no callback: if the loop is ending it is cancelled with all others, and nothing starts.
-        self._starting = loop.create_task(self._let_in_next_turn())
+        self._letting_in = loop.create_task(self._let_in_next_turn())
         if self._timer is None:
             self._timer = loop.call_later(PATIENCE_SECONDS, self._lose_patience)
 
@@ -150,14 +150,11 @@ class Anteroom:
             jobs = lot.take(free)
             if not lot.jobs:
                 self._lots.popleft()
-            self._start_all(jobs, lot.picked)
-
-    def _start_all(self, jobs: list[Job], picked: float) -> None:
-        self._is_starting = True
-        try:
-            self._start(jobs, picked)
-        finally:
-            self._is_starting = False
+            self._is_starting = True
+            try:
+                self._start(jobs, lot.picked)
+            finally:
+                self._is_starting = False
 
     def _find(self, job_id: int, lease: int) -> tuple[_Lot, Job] | None:
         return next(
