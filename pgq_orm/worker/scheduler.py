@@ -17,7 +17,8 @@ LONGEST_SLEEP_SECONDS = 60.0
 ON_TIME = timedelta(seconds=5)
 """A tick this late still counts as on time for catch_up="none"."""
 BUSY_SECONDS = 1.0
-"""How soon to look again whether the job of an earlier tick is done, for catch_up="all"."""
+"""How soon to look again at a tick that did not fire: its schedule is held by somebody's transaction, or was fired by
+another worker; or the job of an earlier tick is still to be done, for catch_up="all"."""
 
 
 class Scheduler(Service):
@@ -40,9 +41,9 @@ class Scheduler(Service):
             await self._register()
         rows = [row for row in await self._read() if not row.paused]
         due = [row for row in rows if row.next_run <= row.clock]
-        if due and (await self._fire(due) or any(row.catch_up != "all" for row in due)):
-            return 0  # there may be more; and what somebody else has fired is due at another time now
-        self._is_busy = bool(due)
+        if due and await self._fire(due):
+            return 0  # there may be more
+        self._is_busy = any(row.catch_up == "all" for row in due)
         return min(
             (BUSY_SECONDS if row in due else _seconds_until_due(row) for row in rows),
             default=LONGEST_SLEEP_SECONDS,

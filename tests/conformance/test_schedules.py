@@ -10,7 +10,6 @@ from pgq_orm import operations
 from pgq_orm.operations.schedules import Tick
 from tests.conformance.bindings import Binding
 from tests.conformance.tables import Tables, ago
-from tests.eventually import aeventually
 
 NOON = datetime(2026, 1, 1, 12, 0, 0, 123456, tzinfo=UTC)
 NEXT_NOON = NOON + timedelta(days=1)
@@ -114,18 +113,36 @@ async def test_the_same_tick_fires_once(binding: Binding, tables: Tables) -> Non
     assert tables.count_jobs() == 1
 
 
-async def test_two_that_fire_at_the_same_moment_enqueue_one_job(
+async def test_two_that_fire_at_the_same_moment_enqueue_one_job_and_do_not_wait_for_each_other(
     binding: Binding, tables: Tables, rival: psycopg.Connection
 ) -> None:
     tick = Tick(tables.add_schedule(next_run=NOON), NOON, NEXT_NOON, is_kept=True)
     first = operations.fire([tick])
     rival.execute(first.statement.pyformat.encode(), first.params)
-    async with asyncio.TaskGroup() as tasks:
-        firing = tasks.create_task(fire(binding, tick))
-        await aeventually(tables.is_somebody_waiting)
-        rival.commit()
-    assert firing.result() == {}
+    assert await fire(binding, tick) == {}
+    rival.commit()
+    assert await fire(binding, tick) == {}
     assert tables.count_jobs() == 1
+
+
+async def test_a_schedule_that_somebody_holds_does_not_hold_up_the_others(
+    binding: Binding, tables: Tables, rival: psycopg.Connection
+) -> None:
+    held, free = (tables.add_schedule(entrypoint=name, next_run=NOON) for name in ("held", "free"))
+    ticks = [Tick(id_, NOON, NEXT_NOON, is_kept=True) for id_ in (held, free)]
+    rival.execute("UPDATE pgq_schedule SET paused = true WHERE id = %s", [held])
+    assert (await fire(binding, *ticks)).keys() == {free}
+    rival.rollback()
+    assert (await fire(binding, *ticks)).keys() == {held}
+
+
+async def test_declaring_it_again_waits_for_nobody_who_holds_it(
+    binding: Binding, tables: Tables, rival: psycopg.Connection
+) -> None:
+    await register(binding, DAILY)
+    rival.execute("UPDATE pgq_schedule SET paused = true")
+    await asyncio.wait_for(register(binding, DAILY, ("report", *DAILY[1:])), 10)
+    assert tables.ask("SELECT count(*) FROM pgq_schedule") == 2
 
 
 async def test_while_the_job_before_is_still_to_be_done_no_other_is_added(

@@ -6,10 +6,12 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 
 import pytest
+from sqlalchemy import text
 
 from pgq_orm import PgQueuer
 from pgq_orm.models import Context, Job, Schedule
 from pgq_orm.registry import CatchUp
+from pgq_orm.store import LOCK_SECONDS
 from tests.eventually import aeventually
 from tests.worker.conftest import dispose, make_engine
 from tests.worker.queues import Queue
@@ -151,6 +153,27 @@ async def test_a_paused_schedule_rests(pgq: PgQueuer, queue: Queue) -> None:
         ticks.clear()
         await asyncio.sleep(1.5)
         assert ticks == []
+
+
+async def test_a_schedule_that_an_application_holds_fires_afterwards_and_the_others_meanwhile(
+    pgq: PgQueuer, queue: Queue, caplog: pytest.LogCaptureFixture
+) -> None:
+    held: list[Schedule] = []
+    free: list[Schedule] = []
+    pgq.schedule("held", EVERY_SECOND)(held.append)
+    pgq.schedule("free", EVERY_SECOND)(free.append)
+    async with running(pgq):
+        await aeventually(lambda: held and free)
+        with queue.engine.connect() as application:
+            application.execute(text("UPDATE pgq_schedule SET updated = now() WHERE entrypoint = 'held'"))
+            before, passed = len(held), len(free)
+            # longer than a worker waits for a lock
+            await aeventually(lambda: len(free) >= passed + LOCK_SECONDS + 2)
+            assert len(held) <= before + 1  # a job that had been enqueued
+        await aeventually(lambda: len(held) >= before + 2)
+    steps = {later.last_run - earlier.last_run for earlier, later in pairwise(free)}  # type: ignore[operator]
+    assert steps == {timedelta(seconds=1)}
+    assert "Scheduler failed" not in caplog.text
 
 
 async def test_a_schedule_that_is_no_longer_declared_rests(
