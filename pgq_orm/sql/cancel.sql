@@ -3,12 +3,16 @@
 WITH wanted AS (
     -- The status as it is under the lock: this statement's snapshot may be older, when the job has just been picked.
     SELECT job.id, job.status
-    FROM pgq_job AS job
-    WHERE job.id = ANY (CAST(:ids AS bigint[]))
-        -- first of all, and with those that their end may touch
-        AND (SELECT pgq_hold(CAST(:ids AS bigint[]) || pgq_touched(CAST(:ids AS bigint[]))))
+    FROM (
+        SELECT unnest(CAST(:ids AS bigint[])) AS id
+        -- A limit that the planner cannot know: it expects few, and looks them up one by one, here and below.
+        LIMIT (SELECT cardinality(CAST(:ids AS bigint[])))
+    ) AS given
+    JOIN pgq_job AS job ON job.id = given.id
+    -- first of all, and with those that their end may touch
+    WHERE (SELECT pgq_hold(CAST(:ids AS bigint[]) || pgq_touched(CAST(:ids AS bigint[]))))
     ORDER BY job.id
-    FOR UPDATE
+    FOR UPDATE OF job
 ), asked AS (
     UPDATE pgq_job AS job
     SET cancel_requested = now()

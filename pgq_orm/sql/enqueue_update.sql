@@ -10,12 +10,16 @@ WITH running AS (
         AND status = 'picked'
 ), held AS MATERIALIZED (
     -- from here on no worker picks them
-    SELECT dedupe_key, status
-    FROM pgq_job
-    WHERE dedupe_key = ANY (CAST(:claimed_keys AS text[]))
-        AND NOT EXISTS (SELECT FROM running)
-    ORDER BY id
-    FOR UPDATE
+    SELECT job.dedupe_key, job.status
+    FROM (
+        SELECT unnest(CAST(:claimed_keys AS text[])) AS key
+        -- A limit that the planner cannot know: it expects few, and looks them up one by one.
+        LIMIT (SELECT cardinality(CAST(:claimed_keys AS text[])))
+    ) AS claimed
+    JOIN pgq_job AS job ON job.dedupe_key = claimed.key
+    WHERE NOT EXISTS (SELECT FROM running)
+    ORDER BY job.id
+    FOR UPDATE OF job
 ), refused AS (
     SELECT dedupe_key FROM running
     UNION ALL

@@ -1,5 +1,6 @@
 -- The jobs that ended as exception, the latest first, past the log row `after` if there is one. Walks along the index
--- of failures and stops.
+-- of failures and stops. (SELECT …): of a limit that it cannot know the planner expects a tenth of what there is, and walks
+-- there; without statistics it may believe that there are no more failures than asked for, and would sort them all.
 SELECT
     id,
     job_id,
@@ -22,4 +23,4 @@ WHERE status = 'exception'
     AND NOT retried
     AND id < COALESCE(CAST(:after AS bigint), 9223372036854775807)
 ORDER BY id DESC
-LIMIT CAST(:limit AS integer);
+LIMIT (SELECT CAST(:limit AS integer));

@@ -13,5 +13,11 @@ WITH successor AS (
     WHERE edge.job_id = ANY (ARRAY (SELECT new_id FROM successor))
         OR edge.depends_on = ANY (ARRAY (SELECT new_id FROM successor))
 )
-DELETE FROM pgq_job
-WHERE id = ANY (CAST(:new_ids AS bigint[]));
+DELETE FROM pgq_job AS job
+USING (
+    SELECT new_id
+    FROM successor
+    -- A limit that the planner cannot know: it expects few, and looks them up one by one, whatever it believes of the table.
+    LIMIT (SELECT cardinality(CAST(:ids AS bigint[])))
+) AS added
+WHERE job.id = added.new_id;
