@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Iterable
 
 from pgq_orm.models import Job
+from pgq_orm.operations.endings import Ended
 from pgq_orm.operations.workers import Lease
 
 
@@ -17,11 +18,14 @@ class Leases:
         """Notes picked jobs."""
         self._leases.update((job.id, job.lease) for job in jobs)
 
-    def drop(self, job_ids: Iterable[int]) -> None:
-        """Forgets jobs whose outcome is written, or whose lease is lost."""
-        dropped = list(job_ids)
+    def drop(self, leases: Iterable[Lease | Ended]) -> None:
+        """Forgets those under which an outcome is written, and those that are lost.
+
+        Not the jobs: one whose lease is lost may have been picked here again by now, under another.
+        """
+        dropped = [job_id for job_id, lease, *_ in leases if self._leases.get(job_id) == lease]
         for job_id in dropped:
-            self._leases.pop(job_id, None)
+            del self._leases[job_id]
         self._on_dropped(dropped)
 
     def snapshot(self) -> list[Lease]:

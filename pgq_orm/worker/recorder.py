@@ -96,7 +96,7 @@ class Recorder(Service):
         again = [ended for ended in batch if isinstance(ended, FailedAttempt)]
         returned = [ended for ended in batch if isinstance(ended, Release)]
         settled = [ended for ended in batch if isinstance(ended, Settled)]
-        self._leases.drop(ended.id for ended in settled if self._is_leased(ended))
+        self._leases.drop(settled)
         if outcomes:
             await self._settle(outcomes, operations.finish(outcomes))
         if again:
@@ -107,17 +107,17 @@ class Recorder(Service):
             self._on_delayed(min(ended.delay_seconds for ended in returned))
 
     async def _settle(self, entries: list[Any], operation: Operation[set[int]]) -> None:
-        job_ids = {ended.id for ended in entries if self._is_leased(ended)}
-        if not job_ids:
+        leased = list(filter(self._is_leased, entries))
+        if not leased:
             return
         written = await self._store.run(operation)
-        for job_id in job_ids - written:
+        for job_id in {ended.id for ended in leased} - written:
             logger.warning(
                 "Lease of job %d is lost: another worker has it, this outcome is dropped",
                 job_id,
                 extra={"job_id": job_id},
             )
-        self._leases.drop(job_ids)
+        self._leases.drop(leased)
 
     def _is_leased(self, ended: Ended) -> bool:
         return self._leases.holds(ended.id, ended.lease)
@@ -169,7 +169,7 @@ class Recorder(Service):
             self._held_since = time.monotonic()
         self._held_at = time.monotonic()
         self._held |= {ended.id: ended for ended in batch if ended.id in held}
-        self._pending = [ended for ended in self._pending if ended.id not in held]
+        self._pending[: len(batch)] = [ended for ended in batch if ended.id not in held]
         return True
 
     async def _resume_held(self) -> None:

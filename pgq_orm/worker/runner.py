@@ -15,7 +15,7 @@ from pgq_orm import operations
 from pgq_orm.errors import FailingListenerError, RegistrationError
 from pgq_orm.models import Context, Job
 from pgq_orm.operations.endings import Ended
-from pgq_orm.operations.workers import Notice
+from pgq_orm.operations.workers import Lease, Notice
 from pgq_orm.queues import declare_queue
 from pgq_orm.registry import Registry
 from pgq_orm.steps import carry_out_async
@@ -489,7 +489,7 @@ class _Life:
                 # One that has just ended and been written is gone as well: no reason to worry.
                 case Notice("lost", int(job_id), int(lease)) if self._holds(job_id, lease):
                     logger.warning("Lease of job %d is lost", job_id, extra={"job_id": job_id})
-                    self._leases.drop([job_id])
+                    self._leases.drop([Lease(job_id, lease)])
                     self._anteroom.drop(job_id, lease, give_back=False)
                     self._board.cancel(job_id, lease)
                 case Notice("dead"):

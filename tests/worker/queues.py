@@ -1,6 +1,7 @@
 """Queues: what a test does to a queue, and sees of it, from outside any worker."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import Engine, Row, create_engine, text
@@ -53,6 +54,13 @@ class Queue:
     def worker_ids(self) -> list[Any]:
         """The workers that say they live."""
         return self.scalars("SELECT id FROM pgq_worker ORDER BY created")
+
+    @contextmanager
+    def hold(self, job_id: int) -> Iterator[None]:
+        """What an application does that looks at a job for long, and locks it."""
+        with self.engine.begin() as application:
+            application.execute(text("SELECT FROM pgq_job WHERE id = :id FOR UPDATE"), {"id": job_id})
+            yield
 
     def kill_connections(self, application: str = "%") -> int:
         """Ends every session on this database but the caller's own."""

@@ -2,12 +2,10 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import text
 
 from pgq_orm import PgQueuer
 from pgq_orm.models import Job
@@ -157,7 +155,7 @@ async def test_a_job_that_an_application_holds_does_not_hold_up_the_others(
     [held] = queue.enqueue("work", depends_on=job) if ending == "releases another" else [job]
     async with running(each_pgq):
         await aeventually(lambda: len(ran) == 20)
-        with hold(queue, held):
+        with queue.hold(held):
             release.set()
             await aeventually(lambda: {entry.job_id for entry in queue.log()} == set(others))
             # nor what comes later
@@ -192,7 +190,7 @@ async def test_a_worker_that_is_to_end_waits_for_who_holds_a_job_but_not_for_eve
     [job_id] = queue.enqueue("work")
     async with running(pgq) as worker:
         await aeventually(lambda: queue.job(job_id).status == "picked")
-        with hold(queue, job_id):
+        with queue.hold(job_id):
             release.set()
             pgq.shutdown.set()
             await aeventually(lambda: "is held by a transaction of somebody else" in caplog.text)
@@ -200,14 +198,6 @@ async def test_a_worker_that_is_to_end_waits_for_who_holds_a_job_but_not_for_eve
                 await worker
     assert queue.statuses(job_id) == ([] if patience_seconds == 0 else ["successful"])
     assert ("could not be written; they will be rescued" in caplog.text) == (patience_seconds == 0)
-
-
-@contextmanager
-def hold(queue: Queue, job_id: int) -> Iterator[None]:
-    """What an application does that looks at a job for long, and locks it."""
-    with queue.engine.begin() as application:
-        application.execute(text("SELECT FROM pgq_job WHERE id = :id FOR UPDATE"), {"id": job_id})
-        yield
 
 
 async def test_a_worker_ends_although_an_outcome_is_refused_and_says_which(

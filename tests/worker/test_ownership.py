@@ -58,6 +58,29 @@ async def test_a_lost_lease_drops_the_outcome(
     assert queue.log() == []
 
 
+async def test_a_job_that_is_picked_again_while_its_lost_outcome_is_written_keeps_its_new_lease(
+    each_pgq: PgQueuer, queue: Queue, caplog: pytest.LogCaptureFixture
+) -> None:
+    release = asyncio.Event()
+
+    @each_pgq.entrypoint("work")
+    async def work(job: Job) -> int:
+        await release.wait()
+        return job.lease
+
+    lost, other = queue.enqueue("work", [None] * 2)
+    async with running(each_pgq):
+        await aeventually(lambda: [job.status for job in queue.jobs()] == ["picked"] * 2)
+        # what both came to is written in one statement, which waits for the other one's row
+        with queue.hold(other):
+            queue.execute("UPDATE pgq_job SET status = 'queued', lease = lease + 1 WHERE id = :id", id=lost)
+            release.set()
+            await aeventually(lambda: queue.job(lost).lease == 3)
+        await aeventually(lambda: not queue.jobs())
+    assert f"Lease of job {lost} is lost" in caplog.text
+    assert [(entry.status, entry.result) for entry in queue.log(lost)] == [("successful", 3)]
+
+
 async def test_a_job_whose_lease_is_lost_is_stopped_at_the_next_heartbeat(
     pgq: PgQueuer, queue: Queue
 ) -> None:
