@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Coroutine
 from functools import wraps
+from inspect import Parameter, signature
+from types import MethodType
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from pgq_orm import administration, enqueueing, functions, orchestration, queues
@@ -20,6 +22,7 @@ class Method(Generic[P, T]):
 
     def __init__(self, give_steps: Callable[P, Steps[T]]) -> None:
         self._give_steps = give_steps
+        self._carry_out = _carrying_out(give_steps)
 
     @overload
     def __get__(self, owner: None, kind: type) -> Callable[P, Steps[T]]: ...
@@ -33,14 +36,21 @@ class Method(Generic[P, T]):
     def __get__(self, owner: Awaiter | Caller | None, kind: type) -> object:
         if owner is None:
             return self._give_steps  # so that help() on the class finds the signature and the docstring
+        return MethodType(self._carry_out, owner)
 
-        name = f"{kind.__name__}.{self._give_steps.__name__}"
 
-        @wraps(self._give_steps)
-        def method(*args: P.args, **kwargs: P.kwargs) -> object:
-            return named(owner._carry_out(self._give_steps(*args, **kwargs)), name)
+def _carrying_out(give_steps: Callable[P, Steps[T]]) -> Callable[..., object]:
+    name = give_steps.__name__
 
-        return method
+    @wraps(give_steps)
+    def method(self: Awaiter | Caller, *args: P.args, **kwargs: P.kwargs) -> object:
+        return named(self._carry_out(give_steps(*args, **kwargs)), f"{type(self).__name__}.{name}")
+
+    # Said here, for what is read off __wrapped__ has no `self` that could be taken away again.
+    own = signature(give_steps)
+    me = Parameter("self", Parameter.POSITIONAL_ONLY)
+    method.__signature__ = own.replace(parameters=[me, *own.parameters.values()])  # type: ignore[attr-defined]
+    return method
 
 
 class EnqueueMethod:
@@ -56,8 +66,10 @@ class EnqueueMethod:
     def __get__(self, owner: Caller, kind: type) -> CalledEnqueue: ...
 
     def __get__(self, owner: Awaiter | Caller | None, kind: type) -> object:
-        method: Any = Method(enqueueing.enqueue)
-        return method.__get__(owner, kind)
+        return _ENQUEUE.__get__(owner, kind)
+
+
+_ENQUEUE: Any = Method(enqueueing.enqueue)
 
 
 class Administration:

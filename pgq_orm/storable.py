@@ -22,6 +22,8 @@ YEARS = range(1900, 9001)
 
 _REPETITIVE = frozenset(("entrypoint", "priority", "execute_after", "queue", "max_attempts"))
 """Columns in which a thousand jobs have a few different values: each is checked once."""
+_REQUIRED = frozenset(("entrypoint", "priority", "queue"))
+"""Of what an enqueuer may say, the columns for which None is no value."""
 _PLAIN_PAYLOADS = frozenset((bytes, type(None)))
 
 _BIGINT = range(-(2**63), 2**63)
@@ -35,7 +37,7 @@ def check(column: str, value: object) -> None:
 
 def value(name: str, given: Any) -> Any:
     """What is to be stored for it in a column that an application fills. Raises InvalidJobError."""
-    return _CHECKS[name](name, given)
+    return None if given is None and name not in _REQUIRED else _CHECKS[name](name, given)
 
 
 def column(name: str, values: Sequence[Any]) -> list[Any]:
@@ -68,7 +70,7 @@ def _checked_name(name: str, value: Any) -> str:
         raise InvalidJobError(
             f"{name} must have 1 to {NAME_LENGTH} characters, not {len(value)}: {value[:80]!r}"
         )
-    if "\0" in value or not _is_encodable(value):
+    if "\0" in value or not (value.isascii() or _is_encodable(value)):
         raise InvalidJobError(
             f"{name} holds a character that PostgreSQL cannot store (NUL or a lone surrogate): {value!r}"
         )

@@ -9,7 +9,7 @@ from typing import Literal, TypedDict, Unpack, overload
 
 from pgq_orm import enqueueing
 from pgq_orm.enqueueing import NewJob
-from pgq_orm.operations.additions import EnqueueOptions, Many, OnConflict
+from pgq_orm.operations.additions import EnqueueOptions, Many, OnConflict, is_list
 from pgq_orm.statuses import OnFailure
 from pgq_orm.storable import ExecuteAfter, JsonObject
 from pgq_orm_django import conf
@@ -107,8 +107,7 @@ def enqueue(
     # depends_on lists the parents that all jobs of the call have
     others = [value for name, value in options.items() if name != "depends_on"]
     is_one = not any(
-        isinstance(value, list | tuple)
-        for value in (entrypoint, payload, priority, execute_after, dedupe_key, headers, *others)
+        map(is_list, (entrypoint, payload, priority, execute_after, dedupe_key, headers, *others))
     )
     # One job is one statement, and needs no transaction around it; edges to its parents are another.
     is_one_statement = is_one and "depends_on" not in options

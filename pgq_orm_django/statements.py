@@ -1,7 +1,6 @@
 """Statements: runs the core's operations on Django's connections, inside whatever transaction is open there."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from functools import partial
 from typing import TypeVar
 
@@ -26,8 +25,10 @@ def carry_out(steps: Steps[T], using: str) -> T:
 def carry_out_whole(steps: Steps[T], using: str) -> T:
     """Executes all of the operations or none: in the transaction that is open, or in one of their own."""
     connection = connections[using]
-    with _naming_the_twin():
+    try:
         is_open = connection.in_atomic_block or not connection.get_autocommit()
+    except SynchronousOnlyOperation as error:
+        raise _naming_the_twin() from error
     # No block within the caller's: an error of ours that left it would doom the caller's transaction.
     with nullcontext() if is_open else transaction.atomic(using):
         return carry_out(steps, using)
@@ -45,8 +46,10 @@ def run(operation: Operation[T], using: str) -> T:
             f"the database {using!r} is {connection.display_name}, and jobs need PostgreSQL: pass using= with the "
             "alias of a PostgreSQL database, or set it as PGQ['DATABASE']"
         )
-    with _naming_the_twin():
+    try:
         return run_on(connection, operation)
+    except SynchronousOnlyOperation as error:
+        raise _naming_the_twin() from error
 
 
 def run_on(connection: BaseDatabaseWrapper, operation: Operation[T]) -> T:
@@ -61,17 +64,13 @@ def run_on(connection: BaseDatabaseWrapper, operation: Operation[T]) -> T:
         return operation.read(cursor.fetchall() if cursor.description else ())
 
 
-@contextmanager
-def _naming_the_twin() -> Iterator[None]:
-    """Adds to Django's refusal to block an event loop what there is to be awaited instead."""
-    try:
-        yield
-    except SynchronousOnlyOperation as error:
-        raise SynchronousOnlyOperation(
-            "this blocks, and was called in async code, where its twin is awaited, whose name has an `a` in front: "
-            "`await aenqueue(…)` for enqueue(…). What belongs into one transaction.atomic() goes into a function of "
-            "its own, with the blocking calls: `await sync_to_async(function)()`"
-        ) from error
+def _naming_the_twin() -> SynchronousOnlyOperation:
+    """Django's refusal to block an event loop, with what there is to be awaited instead."""
+    return SynchronousOnlyOperation(
+        "this blocks, and was called in async code, where its twin is awaited, whose name has an `a` in front: "
+        "`await aenqueue(…)` for enqueue(…). What belongs into one transaction.atomic() goes into a function of "
+        "its own, with the blocking calls: `await sync_to_async(function)()`"
+    )
 
 
 def missing(using: str) -> str:

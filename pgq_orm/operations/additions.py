@@ -114,7 +114,7 @@ def enqueue(
     that waits. None of them harms the caller's transaction: everything that PostgreSQL would refuse is refused
     here, as InvalidJobError.
     """
-    if unknown := options.keys() - EnqueueOptions.__annotations__.keys():
+    if options and (unknown := options.keys() - EnqueueOptions.__annotations__.keys()):
         raise TypeError(f"enqueue() got an unexpected keyword argument: {', '.join(sorted(unknown))}")
     if on_conflict not in ("raise", "skip", "update"):
         raise InvalidJobError(f"on_conflict must be 'raise', 'skip' or 'update', not {on_conflict!r}")
@@ -130,21 +130,18 @@ def enqueue(
         "max_attempts": options.get("max_attempts"),
         "concurrency_key": options.get("concurrency_key"),
     }
-    parent_ids = _parent_ids(options.get("depends_on", ()))
+    parent_ids = _parent_ids(options["depends_on"]) if "depends_on" in options else ()
     on_failure = options.get("on_failure", "cancel")
     storable.check("on_failure", on_failure)
+    if dedupe_key is None and not any(map(is_list, columns.values())):
+        return Enqueue((_insert_of_one(columns),), (None,), on_conflict, parent_ids, on_failure)
     count = _count(columns)
     values = {
-        name: storable.column(name, value) if _is_list(value) else storable.value(name, value)
+        name: storable.column(name, value) if is_list(value) else storable.value(name, value)
         for name, value in columns.items()
     }
     dedupe_keys = tuple(_each(values["dedupe_key"], count))
-    has_keys = any(key is not None for key in dedupe_keys)
-    if not has_keys and not any(map(_is_list, values.values())):
-        inserts: tuple[Operation[list[Added]], ...] = (
-            Operation(statement("enqueue_one"), _one_jobs_params(values), _added_without_key),
-        )
-    elif not has_keys:
+    if not any(key is not None for key in dedupe_keys):
         inserts = _inserts("enqueue_keyless", values, count, {}, _added_without_key)
     elif on_conflict == "update":
         _refuse_repeated(dedupe_keys)
@@ -153,6 +150,11 @@ def enqueue(
     else:
         inserts = _inserts("enqueue", values, count, {}, _added)
     return Enqueue(inserts, dedupe_keys, on_conflict, parent_ids, on_failure)
+
+
+def is_list(value: object) -> bool:
+    """Whether this is a value for each of several jobs, of a parameter that may be `Many`."""
+    return isinstance(value, (list, tuple))
 
 
 def depend(job_ids: Sequence[int], parent_ids: Sequence[int], on_failure: OnFailure) -> Operation[None]:
@@ -196,20 +198,16 @@ def _inserts(
     )
 
 
-def _one_jobs_params(values: Mapping[str, Any]) -> dict[str, Any]:
-    time = values["execute_after"]
-    return {
-        "queue": values["queue"],
-        "entrypoint": values["entrypoint"],
-        "priority": values["priority"],
-        "execute_at": time if isinstance(time, datetime) else None,
-        "delay_seconds": time.total_seconds() if isinstance(time, timedelta) else 0.0,
-        "payload": values["payload"],
-        "arguments": values["arguments"],
-        "headers": values["headers"],
-        "max_attempts": values["max_attempts"],
-        "concurrency_key": values["concurrency_key"],
-    }
+def _insert_of_one(columns: Mapping[str, Any]) -> Operation[list[Added]]:
+    """For what most enqueues are, a job without a dedupe_key: every microsecond here is the caller's."""
+    params = {name: storable.value(name, value) for name, value in columns.items()}
+    del params["dedupe_key"]
+    time = params.pop("execute_after")
+    if time is None:
+        return Operation(statement("enqueue_now"), params, _added_without_key)
+    params["execute_at"] = time if isinstance(time, datetime) else None
+    params["delay_seconds"] = time.total_seconds() if isinstance(time, timedelta) else 0.0
+    return Operation(statement("enqueue_one"), params, _added_without_key)
 
 
 def _params(values: Mapping[str, Any], start: int, stop: int) -> dict[str, Any]:
@@ -221,7 +219,7 @@ def _params(values: Mapping[str, Any], start: int, stop: int) -> dict[str, Any]:
 
     def shared(name: str) -> list[Any]:
         value = values[name]
-        return value[start:stop] if _is_list(value) else [value]
+        return value[start:stop] if is_list(value) else [value]
 
     times = given("execute_after")
     return {
@@ -242,15 +240,11 @@ def _params(values: Mapping[str, Any], start: int, stop: int) -> dict[str, Any]:
 
 def _each(value: Any, count: int, start: int = 0) -> list[Any]:
     """A value for each of `count` jobs: from a list that has one for each of all jobs, or the same for all."""
-    return value[start : start + count] if _is_list(value) else [value] * count
-
-
-def _is_list(value: object) -> bool:
-    return isinstance(value, list | tuple)
+    return value[start : start + count] if is_list(value) else [value] * count
 
 
 def _count(columns: Mapping[str, Any]) -> int:
-    lengths = {name: len(value) for name, value in columns.items() if _is_list(value)}
+    lengths = {name: len(value) for name, value in columns.items() if is_list(value)}
     if len(set(lengths.values())) > 1:
         found = ", ".join(f"{name}: {length}" for name, length in lengths.items())
         raise InvalidJobError(

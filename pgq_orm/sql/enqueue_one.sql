@@ -1,4 +1,4 @@
--- Adds one job that has no dedupe_key: in half the time that arrays of one element take, here and in the driver.
+-- Adds one job that has a time and no dedupe_key: in half of what arrays of one element take, here and in the driver.
 INSERT INTO pgq_job (
     queue, entrypoint, priority, execute_after, payload, arguments, headers, max_attempts, concurrency_key
 )

@@ -1,7 +1,6 @@
 """Queries: what an application asks of the queue, inside its own session's transaction."""
 
 from datetime import timedelta
-from functools import partial
 from typing import TypeVar, cast
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_scoped_session
@@ -10,9 +9,16 @@ from pgq_orm.methods import Administration
 from pgq_orm.reports import Completion
 from pgq_orm.sqlalchemy import waiting
 from pgq_orm.sqlalchemy.engines import engine_behind
-from pgq_orm.sqlalchemy.session import AsyncTarget, SyncTarget, require_async, require_sync, run, run_async
+from pgq_orm.sqlalchemy.session import (
+    AsyncTarget,
+    SyncTarget,
+    carry_out,
+    carry_out_async,
+    require_async,
+    require_sync,
+)
 from pgq_orm.sqlalchemy.store import open_store
-from pgq_orm.steps import Steps, carry_out, carry_out_async
+from pgq_orm.steps import Steps
 from pgq_orm.store import Store
 
 T = TypeVar("T")
@@ -43,7 +49,7 @@ class Queries(Administration):
         return await waiting.await_for(self._target, job_id, timeout)
 
     async def _carry_out(self, steps: Steps[T]) -> T:
-        return await carry_out_async(steps, partial(run_async, self._target))
+        return await carry_out_async(self._target, steps)
 
 
 class SyncQueries(Administration):
@@ -61,7 +67,7 @@ class SyncQueries(Administration):
         return waiting.wait_for(self._target, job_id, timeout)
 
     def _carry_out(self, steps: Steps[T]) -> T:
-        return carry_out(steps, partial(run, self._target))
+        return carry_out(self._target, steps)
 
 
 def open_queries(session: object) -> Queries | SyncQueries:

@@ -1,25 +1,27 @@
 """Session: carries an operation out on whatever the caller has in hand, inside the caller's transaction."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from functools import cache
+from collections.abc import Sequence
+from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
-from sqlalchemy import Connection, CursorResult, Engine, Result, TextClause, text
+from sqlalchemy import Connection, CursorResult, Engine, Result
 from sqlalchemy.exc import (
     InvalidRequestError,
     ProgrammingError,
     ResourceClosedError,
+    SQLAlchemyError,
     UnboundExecutionError,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_scoped_session
 from sqlalchemy.orm import Session, scoped_session
 
-from pgq_orm.errors import SchemaError, SessionError
+import pgq_orm.steps
+from pgq_orm.errors import PgqError, SchemaError, SessionError
 from pgq_orm.operations import Operation
-from pgq_orm.sql import Statement
+from pgq_orm.sqlalchemy.clauses import clause
 from pgq_orm.sqlalchemy.models import Job
 from pgq_orm.sqlalchemy.remedies import REMEDIES
+from pgq_orm.steps import Steps
 
 T = TypeVar("T")
 SyncTarget: TypeAlias = Session | Connection | scoped_session[Any]
@@ -35,25 +37,33 @@ _UNDEFINED_TABLE = "42P01"
 def run(target: SyncTarget, operation: Operation[T]) -> T:
     """Executes the operation on the session or connection: in its transaction, which begins if none has."""
     carrier = target() if isinstance(target, scoped_session) else target
-    clause = _clause(operation.statement)
-    with _explaining():
+    try:
         if isinstance(carrier, Session):
-            result = carrier.execute(clause, operation.params, bind_arguments=_JOBS)
+            result = carrier.execute(clause(operation.statement), operation.params, bind_arguments=_JOBS)
         else:
-            result = carrier.execute(clause, operation.params)
+            result = carrier.execute(clause(operation.statement), operation.params)
         return operation.read(_rows(result))
+    except SQLAlchemyError as error:
+        if explained := _explained(error):
+            raise explained from error
+        raise
+
+
+def carry_out(target: SyncTarget, steps: Steps[T]) -> T:
+    """Executes one operation after another on the session or connection."""
+    return pgq_orm.steps.carry_out(steps, partial(run, target))
 
 
 async def run_async(target: AsyncTarget, operation: Operation[T]) -> T:
     """Executes the operation on the session or connection: in its transaction, which begins if none has."""
     carrier = target() if isinstance(target, async_scoped_session) else target
-    clause = _clause(operation.statement)
-    with _explaining():
-        if isinstance(carrier, AsyncSession):
-            result = await carrier.execute(clause, operation.params, bind_arguments=_JOBS)
-        else:
-            result = await carrier.execute(clause, operation.params)
-        return operation.read(_rows(result))
+    return await carrier.run_sync(run, operation)
+
+
+async def carry_out_async(target: AsyncTarget, steps: Steps[T]) -> T:
+    """Executes one operation after another on the session or connection, all in one greenlet: making one takes time."""
+    carrier = target() if isinstance(target, async_scoped_session) else target
+    return await carrier.run_sync(carry_out, steps)
 
 
 def require_sync(target: object) -> SyncTarget:
@@ -113,19 +123,14 @@ def _require_postgresql(target: Session | Connection | None) -> None:
         raise SessionError(f"the session is bound to {dialect.name}; the queue needs PostgreSQL")
 
 
-@contextmanager
-def _explaining() -> Iterator[None]:
-    """Says in our words what the user can mend; what SQLAlchemy explains better stays as it is."""
-    try:
-        yield
-    except InvalidRequestError as error:
+def _explained(error: SQLAlchemyError) -> PgqError | None:
+    """In our words what the user can mend; None for what SQLAlchemy explains better."""
+    if isinstance(error, InvalidRequestError):
         if isinstance(error, ResourceClosedError) or "permanently closed" in str(error):
-            raise _closed(error) from error
-        raise
-    except ProgrammingError as error:
-        if getattr(error.orig, "sqlstate", None) == _UNDEFINED_TABLE:
-            raise SchemaError(f"the database has no pgq-orm tables: run {REMEDIES.install}") from error
-        raise
+            return _closed(error)
+    elif isinstance(error, ProgrammingError) and getattr(error.orig, "sqlstate", None) == _UNDEFINED_TABLE:
+        return SchemaError(f"the database has no pgq-orm tables: run {REMEDIES.install}")
+    return None
 
 
 def _closed(error: InvalidRequestError) -> SessionError:
@@ -133,11 +138,6 @@ def _closed(error: InvalidRequestError) -> SessionError:
         f"the session or connection is closed, nothing was sent: {error}; "
         "enqueue before leaving the `with` block that opened it"
     )
-
-
-@cache
-def _clause(statement: Statement) -> TextClause:
-    return text(statement.text)
 
 
 def _rows(result: Result[Any]) -> Sequence[Any]:

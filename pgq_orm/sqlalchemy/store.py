@@ -8,7 +8,6 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from functools import partial
 from typing import Any, TypeVar
 
 from sqlalchemy import Engine, Pool, QueuePool, event
@@ -22,8 +21,8 @@ from pgq_orm.sqlalchemy.engines import SessionFactory, engine_of
 from pgq_orm.sqlalchemy.listeners import EngineListener
 from pgq_orm.sqlalchemy.remedies import REMEDIES
 from pgq_orm.sqlalchemy.scopes import EngineScopes
-from pgq_orm.sqlalchemy.session import run, run_async
-from pgq_orm.steps import Steps, carry_out, carry_out_async
+from pgq_orm.sqlalchemy.session import carry_out, carry_out_async, run, run_async
+from pgq_orm.steps import Steps
 from pgq_orm.store import BOOKKEEPING_SETTINGS, STATEMENT_SECONDS, Store
 
 T = TypeVar("T")
@@ -72,7 +71,7 @@ class AsyncEngineStore:
 
     async def transact(self, steps: Steps[T]) -> T:
         async with AsyncSession(self._application) as session, session.begin():
-            return await carry_out_async(steps, partial(run_async, session))
+            return await carry_out_async(session, steps)
 
     def sibling(self) -> "AsyncEngineStore":
         return AsyncEngineStore(self._application, self._factory)
@@ -130,7 +129,7 @@ class EngineStore:
 
     def _transact(self, steps: Steps[T]) -> T:
         with Session(self._application) as session, session.begin():
-            return carry_out(steps, partial(run, session))
+            return carry_out(session, steps)
 
     def _run(self, engine: Engine, operation: Operation[T]) -> T:
         try:

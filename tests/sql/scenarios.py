@@ -228,7 +228,8 @@ SCENARIOS = [
     ),
     *scenarios(
         {
-            "enqueue_one": (enqueue(), FEW),
+            "enqueue_now": (enqueue(), FEW),
+            "enqueue_one": (enqueue(execute_after=timedelta(hours=1)), FEW),
             "enqueue_keyless": (enqueue(priority=list(range(100))), FEW + 100 * 15),
             "enqueue": (enqueue(dedupe_key=KEYS, on_conflict="skip"), FEW + 100 * 15),
             "depend": (operations.depend([READY[0]], [READY[1], LOGGED[-1]], "cancel"), FEW),
