@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -20,17 +20,24 @@ BLOCKS = dict(re.findall(r"^```python\n# (\w+)\.py\n(.*?)^```", PAGES, re.MULTIL
 
 
 @pytest.fixture
-def example(dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ModuleType]:
-    """Imports an example of the page, as the module that it says it is."""
+async def example(
+    dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Callable[[str], ModuleType]]:
+    """Imports an example of the page, as the module that it says it is; its engine is disposed of after the test."""
     monkeypatch.setenv("DATABASE_URL", sqlalchemy_url(dsn))
     monkeypatch.syspath_prepend(tmp_path)
+    loaded: list[ModuleType] = []
 
     def load(name: str) -> ModuleType:
         (tmp_path / f"{name}.py").write_text(BLOCKS[name], encoding="utf-8")
         monkeypatch.delitem(sys.modules, name, raising=False)
-        return __import__(name)
+        loaded.append(__import__(name))
+        return loaded[-1]
 
-    return load
+    yield load
+    for module in loaded:
+        if hasattr(module, "engine"):
+            await module.engine.dispose()
 
 
 async def drained(example: ModuleType) -> None:
@@ -105,7 +112,6 @@ async def test_a_toy_is_painted_by_a_function_that_nobody_registered(
     await toys.order_paint()
     await drained(toys)
     assert [row.result for row in queue.log()] == ["2 coats of red"]
-    await toys.engine.dispose()
 
 
 async def test_what_is_printed_is_for_the_printer_to_say(
