@@ -74,16 +74,37 @@ def drain(pgq_handlers: "Registry | Application") -> Callable[..., Any]:
 
 
 @pytest.fixture
-def assert_enqueued() -> Callable[..., Any]:
-    """`pgq_orm.testing.assert_enqueued`."""
+def assert_enqueued(request: pytest.FixtureRequest) -> Callable[..., Any]:
+    """`pgq_orm.testing.assert_enqueued`, with your handlers if there is a fixture `pgq_handlers`."""
     from pgq_orm import testing
 
-    return testing.assert_enqueued
+    known = _handlers_if_known(request)
+
+    def assert_enqueued(session: Any, *target: Any, handlers: Any = known, **expected: Any) -> Any:
+        __tracebackhide__ = True
+        return testing.assert_enqueued(session, *target, handlers=handlers, **expected)
+
+    return assert_enqueued
 
 
 @pytest.fixture
-def assert_not_enqueued() -> Callable[..., Any]:
-    """`pgq_orm.testing.assert_not_enqueued`."""
+def assert_not_enqueued(request: pytest.FixtureRequest) -> Callable[..., Any]:
+    """`pgq_orm.testing.assert_not_enqueued`, with your handlers if there is a fixture `pgq_handlers`."""
     from pgq_orm import testing
 
-    return testing.assert_not_enqueued
+    known = _handlers_if_known(request)
+
+    def assert_not_enqueued(session: Any, *target: Any, handlers: Any = known, **expected: Any) -> Any:
+        __tracebackhide__ = True
+        return testing.assert_not_enqueued(session, *target, handlers=handlers, **expected)
+
+    return assert_not_enqueued
+
+
+def _handlers_if_known(request: pytest.FixtureRequest) -> "Registry | Application | None":
+    handlers: Registry | Application
+    try:
+        handlers = request.getfixturevalue("pgq_handlers")
+    except pytest.UsageError:
+        return None
+    return handlers

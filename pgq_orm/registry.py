@@ -256,6 +256,11 @@ class Registry:
 
         return register
 
+    def names_of(self, function: Callable[..., object]) -> list[str]:
+        """The entrypoints that the decorated function is the handler of, in the order of their registration."""
+        handler = _handler_of(function)
+        return [name for name, entrypoint in self.entrypoints.items() if entrypoint.handler == handler]
+
     def include(self, *others: "Registry") -> None:
         """Takes over what other registries have by now: those of an application's modules, into its worker's.
 

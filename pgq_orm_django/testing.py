@@ -121,8 +121,8 @@ def assert_enqueued(
 ) -> list[Job]:
     """Asserts that a job is still to be done, or `count` of them; answers them.
 
-    `target` is an entrypoint's name, a task, or a call such as `send_receipt.call(order_id=7)`; see Expected for what
-    else may be said. The AssertionError shows the job that comes nearest, and where it differs.
+    `target` is a task, a call of one such as `send_receipt.call(order_id=7)`, the function of an entrypoint, or its name;
+    see Expected for what else may be said. The AssertionError shows the job that comes nearest, and where it differs.
     Raises UnknownEntrypointError for a name that no `tasks` module registers, as long as STRICT_ENTRYPOINTS is on.
     """
     __tracebackhide__ = True
@@ -166,9 +166,11 @@ async def aassert_not_enqueued(
 
 
 def _expect(target: Target | None, expected: Expected) -> Expectation:
-    if isinstance(target, str) and conf.current().strict_entrypoints:
+    if not isinstance(target, str):
+        return expect(target, expected, discover())
+    if conf.current().strict_entrypoints:
         require(target)  # or nothing that is misspelt would ever be enqueued
-    return expect(target, expected)
+    return expect(target, expected, None)
 
 
 class _Table:

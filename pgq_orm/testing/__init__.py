@@ -74,15 +74,10 @@ def drain(
     `ahead`. Raises DrainLimitError after `limit` attempts.
     """
     __tracebackhide__ = True
-    application = handlers if isinstance(handlers, Application) else None
-    registry = require_registry(
-        handlers if application is None else application.registry,
-        "a Registry or an application such as PgQueuer",
-    )
     if resources is None:
-        resources = {} if application is None else application.resources
+        resources = handlers.resources if isinstance(handlers, Application) else {}
     wish = Wish(
-        registry=registry,
+        registry=_registry_of(handlers),
         resources=resources,
         queues=None if queues is None else names_in(queues),
         retries=retries,
@@ -95,13 +90,23 @@ def drain(
 
 @overload
 def assert_enqueued(
-    session: AsyncTransaction, target: Target, *, count: int | None = None, **expected: Unpack[Expected]
+    session: AsyncTransaction,
+    target: Target,
+    *,
+    count: int | None = None,
+    handlers: Registry | Application | None = None,
+    **expected: Unpack[Expected],
 ) -> Coroutine[Any, Any, list[Job]]: ...
 
 
 @overload
 def assert_enqueued(
-    session: SyncTransaction, target: Target, *, count: int | None = None, **expected: Unpack[Expected]
+    session: SyncTransaction,
+    target: Target,
+    *,
+    count: int | None = None,
+    handlers: Registry | Application | None = None,
+    **expected: Unpack[Expected],
 ) -> list[Job]: ...
 
 
@@ -110,38 +115,60 @@ def assert_enqueued(
     target: Target,
     *,
     count: int | None = None,
+    handlers: Registry | Application | None = None,
     **expected: Unpack[Expected],
 ) -> Any:
     """Asserts that a job is still to be done, or `count` of them; answers them. Awaited on an async session.
 
-    `target` is an entrypoint's name, a task, or a call such as `send_receipt.call(order_id=7)`; see Expected for what
-    else may be said. The AssertionError shows the job that comes nearest, and where it differs.
+    `target` is a task, a call of one such as `send_receipt.call(order_id=7)`, an entrypoint's decorated function, which
+    `handlers` must have, or its name, which they must have if they are given: otherwise UnknownEntrypointError. See
+    Expected for what else may be said. The AssertionError shows the job that comes nearest, and where it differs.
     """
     __tracebackhide__ = True
-    return named(
-        _binding(session).look(session, enqueued(expect(target, expected), count)), "assert_enqueued"
-    )
+    expectation = expect(target, expected, None if handlers is None else _registry_of(handlers))
+    return named(_binding(session).look(session, enqueued(expectation, count)), "assert_enqueued")
 
 
 @overload
 def assert_not_enqueued(
-    session: AsyncTransaction, target: Target | None = None, **expected: Unpack[Expected]
+    session: AsyncTransaction,
+    target: Target | None = None,
+    *,
+    handlers: Registry | Application | None = None,
+    **expected: Unpack[Expected],
 ) -> Coroutine[Any, Any, None]: ...
 
 
 @overload
 def assert_not_enqueued(
-    session: SyncTransaction, target: Target | None = None, **expected: Unpack[Expected]
+    session: SyncTransaction,
+    target: Target | None = None,
+    *,
+    handlers: Registry | Application | None = None,
+    **expected: Unpack[Expected],
 ) -> None: ...
 
 
 def assert_not_enqueued(
-    session: AsyncTransaction | SyncTransaction, target: Target | None = None, **expected: Unpack[Expected]
+    session: AsyncTransaction | SyncTransaction,
+    target: Target | None = None,
+    *,
+    handlers: Registry | Application | None = None,
+    **expected: Unpack[Expected],
 ) -> Any:
-    """Asserts that no such job is still to be done; without a target, none at all. Awaited on an async session."""
+    """Asserts that no such job is still to be done; without a target, none at all. Awaited on an async session.
+
+    A name that is misspelt is of no job, ever: give `handlers`, by which it is refused, or name the function itself.
+    """
     __tracebackhide__ = True
-    return named(
-        _binding(session).look(session, not_enqueued(expect(target, expected))), "assert_not_enqueued"
+    expectation = expect(target, expected, None if handlers is None else _registry_of(handlers))
+    return named(_binding(session).look(session, not_enqueued(expectation)), "assert_not_enqueued")
+
+
+def _registry_of(handlers: Registry | Application) -> Registry:
+    return require_registry(
+        handlers.registry if isinstance(handlers, Application) else handlers,
+        "a Registry or an application such as PgQueuer",
     )
 
 

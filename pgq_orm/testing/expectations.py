@@ -1,19 +1,21 @@
 """Expectations: what a test says of the jobs that are enqueued, and what it is told if they are others."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from difflib import get_close_matches
 from typing import Any, TypeAlias, TypedDict, cast
 
 from pgq_orm import operations
+from pgq_orm.errors import UnknownEntrypointError
 from pgq_orm.models import Job
+from pgq_orm.registry import Registry
 from pgq_orm.steps import Steps, ask
 from pgq_orm.tasks import CallOptions, TaskCall, TaskFunction
 
-Target: TypeAlias = str | TaskFunction[..., Any] | TaskCall
-"""What a job is of: an entrypoint's name, a task, or a task's call with its arguments and options."""
+Target: TypeAlias = str | Callable[..., Any] | TaskFunction[..., Any] | TaskCall
+"""What a job is of: a task, a task's call with its arguments and options, an entrypoint's function, or its name."""
 
 __unittest = True
 """By which unittest leaves our frames out of a failed assertion's traceback; pytest has `__tracebackhide__`."""
@@ -77,8 +79,12 @@ class Expectation:
         return f"{jobs}{of}{f' with {said}' if said else ''} {'is' if count < 2 else 'are'} enqueued"
 
 
-def expect(target: Target | None, fields: Expected) -> Expectation:
-    """What is expected; a call brings its arguments and options along. Raises TypeError for an unknown field."""
+def expect(target: Target | None, fields: Expected, registry: Registry | None) -> Expectation:
+    """What is expected; a call brings its arguments and options along, and `registry` knows functions and names.
+
+    Raises TypeError for an unknown field and for a function that the registry does not have, UnknownEntrypointError for
+    a name that it does not have.
+    """
     if unknown := fields.keys() - Expected.__annotations__.keys():
         known = ", ".join(Expected.__annotations__)
         raise TypeError(f"nothing is known of a job's {', '.join(sorted(unknown))}; there are: {known}")
@@ -90,9 +96,31 @@ def expect(target: Target | None, fields: Expected) -> Expectation:
             return Expectation(entrypoint, cast(Expected, said))
         case TaskFunction():
             return Expectation(target.name, fields)
+        case str() if registry is not None and target not in registry.entrypoints:
+            raise UnknownEntrypointError(
+                target,
+                registry.entrypoints,
+                "import the module that registers its handler, or, if another program handles it, say handlers=None",
+            )
         case str() | None:
             return Expectation(target, fields)
-    raise TypeError(f"expected an entrypoint's name, a task or a call of one, not {target!r}")
+    if callable(target):
+        return Expectation(_name_of(target, registry), fields)
+    raise TypeError(f"expected a task, a call of one, an entrypoint's function or its name, not {target!r}")
+
+
+def _name_of(function: Callable[..., Any], registry: Registry | None) -> str:
+    if registry is None:
+        raise TypeError(f"which entrypoint {function!r} handles is for your registry to say: handlers=…")
+    match registry.names_of(function):
+        case [name]:
+            return name
+        case []:
+            raise TypeError(f"{function!r} is no task, and handles no entrypoint of these handlers")
+        case names:
+            raise TypeError(
+                f"{function!r} handles several entrypoints, say which: {', '.join(map(repr, names))}"
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ from pgq_orm_django.testing import (
 from tests.databases import database_name, fresh_database
 from tests.django_app.conftest import point
 from tests.django_app.shop.models import Order
-from tests.django_app.shop.tasks import greet, greet_later
+from tests.django_app.shop.tasks import greet, greet_later, send_receipt
 
 SUCCESSFUL = LogStatus.SUCCESSFUL
 handlers = Registry()
@@ -165,6 +165,11 @@ class Draining:
             assert_enqueued(greet.call("KC-2", on=date(2026, 1, 1)))
         with pytest.raises(AssertionError, match="1 job of 'greet' is enqueued, expected none"):
             assert_not_enqueued("greet")
+
+    def test_an_entrypoint_can_be_said_by_its_function(self) -> None:
+        assert_not_enqueued(send_receipt)
+        enqueue("send_receipt", arguments={"order": "KC-1"})
+        assert_enqueued(send_receipt, arguments={"order": "KC-1"}, count=1)
 
     def test_a_name_that_nothing_is_registered_under_is_refused(self) -> None:
         for look in (assert_not_enqueued, assert_enqueued):

@@ -7,10 +7,11 @@ from unittest.mock import ANY
 import pytest
 from sqlalchemy.orm import Session
 
-from pgq_orm.errors import SessionError
+from pgq_orm import Registry
+from pgq_orm.errors import SessionError, UnknownEntrypointError
 from pgq_orm.sqlalchemy import Job
-from pgq_orm.testing import assert_enqueued
-from tests.testing.shop import thank
+from pgq_orm.testing import assert_enqueued, assert_not_enqueued
+from tests.testing.shop import ship, shop, thank
 from tests.testing.users import UsersTest
 
 NEW_YEAR = datetime(2026, 1, 1, tzinfo=UTC)
@@ -119,10 +120,43 @@ async def test_what_has_not_been_flushed_is_found(test: UsersTest) -> None:
     await test.assert_enqueued("pay")
 
 
+async def test_an_entrypoint_can_be_said_by_its_function(test: UsersTest) -> None:
+    await test.assert_not_enqueued(ship, handlers=shop)
+    await test.enqueue("ship", arguments={"order_id": 7})
+    await test.assert_enqueued(ship, handlers=shop, arguments={"order_id": 7}, count=1)
+    with pytest.raises(AssertionError, match="1 job of 'ship' is enqueued, expected none"):
+        await test.assert_not_enqueued(ship, handlers=shop)
+
+
+async def test_a_name_that_is_misspelt_is_refused_where_the_handlers_are_known(test: UsersTest) -> None:
+    await test.assert_not_enqueued("shipp")
+    for look in (test.assert_not_enqueued, test.assert_enqueued):
+        with pytest.raises(UnknownEntrypointError, match=r"'shipp': did you mean 'ship'\? .*handlers=None"):
+            await look("shipp", handlers=shop)
+
+
+def test_a_function_that_is_not_one_entrypoints_is_refused(session: Session) -> None:
+    def work(job: object) -> None: ...
+
+    registry = Registry()
+    for handlers, complaint in (
+        (None, "is for your registry to say: handlers="),
+        (registry, "is no task, and handles no entrypoint of these handlers"),
+    ):
+        with pytest.raises(TypeError, match=complaint):
+            assert_not_enqueued(session, work, handlers=handlers)
+    for name in ("one", "two"):
+        registry.entrypoint(name)(work)
+    with pytest.raises(TypeError, match="handles several entrypoints, say which: 'one', 'two'"):
+        assert_not_enqueued(session, work, handlers=registry)
+    with pytest.raises(TypeError, match="expected a Registry or an application"):
+        assert_not_enqueued(session, work, handlers=work)  # type: ignore[call-overload]
+
+
 @pytest.mark.parametrize("target", [5, None, object()])
 def test_what_is_no_target_is_refused(session: Session, target: Any) -> None:
     if target is not None:
-        with pytest.raises(TypeError, match="expected an entrypoint's name, a task or a call"):
+        with pytest.raises(TypeError, match="expected a task, a call of one, an entrypoint's function"):
             assert_enqueued(session, target)
 
 

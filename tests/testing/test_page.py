@@ -95,6 +95,22 @@ def test_a_failures_traceback_leads_from_the_test_to_the_handler(bakery: Path, d
     assert "raised by job 1 of 'bake', at attempt 3" in failures
 
 
+def test_a_misspelt_name_is_refused_by_the_fixtures_unless_they_know_no_handlers(
+    bakery: Path, dsn: str
+) -> None:
+    (bakery / "test_bakery.py").write_text(
+        "async def test_it(session, assert_not_enqueued) -> None:\n"
+        "    await assert_not_enqueued(session, 'delivre')\n"
+    )
+    status, output = pytest_in(bakery, PGQ_TEST_DSN=dsn)
+    assert status == 1
+    assert "no handler for entrypoint 'delivre': did you mean 'deliver'?" in output
+    conftest = (bakery / "conftest.py").read_text()
+    (bakery / "conftest.py").write_text(conftest.replace("def pgq_handlers", "def handlers"))
+    status, output = pytest_in(bakery, PGQ_TEST_DSN=dsn)
+    assert status == 0, output
+
+
 def test_drain_without_handlers_says_what_to_define(bakery: Path, dsn: str) -> None:
     (bakery / "conftest.py").unlink()
     (bakery / "test_bakery.py").write_text("def test_it(drain) -> None:\n    pass\n")
