@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from pgq_orm import administration, queues
-from pgq_orm.queue_words import describe_pause
+from pgq_orm.queue_words import describe_pause, describe_rate
 from pgq_orm.reports import (
     ActiveWorker,
     FailedJob,
@@ -63,6 +63,12 @@ SCHEDULES = (
     Column("paused", "paused"),
     Column("next run", "next_run"),
     Column("last run", "last_run"),
+)
+QUEUES = (
+    Column("queue", "name"),
+    Column("in each worker", "concurrency", is_number=True),
+    Column("in all workers", "rate"),
+    Column("paused", "pause"),
 )
 
 
@@ -152,6 +158,24 @@ def what_recurs(schedules: Sequence[ScheduleState]) -> Sheet:
         rows,
         "There are no schedules: a worker adds those of its application when it starts.",
     )
+
+
+def what_is_said(states: Sequence[QueueState]) -> Sheet:
+    """The queues of which something is said."""
+    rows = [
+        {
+            "name": state.name,
+            "concurrency": state.concurrency,
+            "rate_limit": state.rate_limit,
+            "rate_limit_window_seconds": state.rate_limit_window.total_seconds(),
+            "paused": state.paused,
+            "resume_at": state.resume_at,
+            "rate": describe_rate(state),
+            "pause": describe_pause(state),
+        }
+        for state in states
+    ]
+    return Sheet("Queues", QUEUES, rows, "Nothing is said of any queue: none is paused, or has limits.")
 
 
 def tracebacks(jobs: Sequence[FailedJob]) -> str:

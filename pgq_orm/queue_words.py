@@ -62,7 +62,7 @@ def change_limits(
         rate_limit_window=UNCHANGED if window is None else window,
     )
     states = yield from queues.fetch_queues(names)
-    return "\n".join([describe_all(states), *hints])
+    return "\n".join([*map(describe, states), *hints])
 
 
 def _hints(names: list[str]) -> Steps[list[str]]:
@@ -84,21 +84,20 @@ def _hint(name: str, known: Iterable[str]) -> str:
 def describe(state: QueueState) -> str:
     """A queue in one line."""
     said = [f"{state.concurrency} at a time in each worker" if state.concurrency else ""]
-    if state.rate_limit:
-        said.append(f"{state.rate_limit} start in {state.rate_limit_window.total_seconds():g} s")
-    said.append(describe_pause(state))
+    said += [describe_rate(state), describe_pause(state)]
     return f"{state.name}: {', '.join(filter(None, said)) or 'no limits'}"
+
+
+def describe_rate(state: QueueState) -> str:
+    """How many of the queue's jobs may start, and in what time; empty without such a limit."""
+    window = state.rate_limit_window.total_seconds()
+    return f"{state.rate_limit} start in {window:g} s" if state.rate_limit else ""
 
 
 def describe_pause(state: QueueState) -> str:
     """Whether the queue is paused, and until when; empty if it is not."""
     until = f" until {state.resume_at:%Y-%m-%d %H:%M:%S %Z}" if state.resume_at else ""
     return f"paused{until}" if state.paused else ""
-
-
-def describe_all(states: Iterable[QueueState]) -> str:
-    """The queues, one in a line."""
-    return "\n".join(map(describe, states)) or "Nothing is said of any queue: none is paused, or has limits."
 
 
 def list_names(names: Iterable[str]) -> str:

@@ -121,7 +121,7 @@ def assert_enqueued(
 ) -> list[Job]:
     """Asserts that a job is still to be done, or `count` of them; answers them.
 
-    `target` is a task, a call of one such as `send_receipt.call(order_id=7)`, the function of an entrypoint, or its name;
+    `target` is a task, a call of one such as `send_receipt.call(order_id=7)`, an entrypoint's function, or its name;
     see Expected for what else may be said. The AssertionError shows the job that comes nearest, and where it differs.
     Raises UnknownEntrypointError for a name that no `tasks` module registers, as long as STRICT_ENTRYPOINTS is on.
     """

@@ -7,11 +7,12 @@ import typer
 from pgq_orm import queue_words
 from pgq_orm.cli.complaints import complaining
 from pgq_orm.cli.databases import Dsn, ask, in_transaction
+from pgq_orm.cli.tables import AsJson, show
+from pgq_orm.overview import what_is_said
 from pgq_orm.queue_words import (
     NO_LIMIT,
     SHORTEST_WINDOW,
     change_limits,
-    describe_all,
     list_names,
     parse_resume_at,
 )
@@ -23,10 +24,10 @@ Names = Annotated[list[str], typer.Argument(help="The queues.", show_default=Fal
 
 
 @app.command("list")
-def list_queues(dsn: Dsn) -> None:
+def list_queues(dsn: Dsn, as_json: AsJson = False) -> None:
     """List the queues of which something is said."""
     states = in_transaction(dsn, lambda connection: SyncQueries(connection).fetch_queues())
-    typer.echo(describe_all(states))
+    show(what_is_said(states), as_json)
 
 
 @app.command()

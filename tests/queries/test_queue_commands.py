@@ -1,5 +1,6 @@
 """`pgq queues`: what an operator types to pause, resume and limit queues."""
 
+import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -23,21 +24,31 @@ def pgq(dsn: str, workshop: Workshop, monkeypatch: pytest.MonkeyPatch):
 
 
 def test_queues_are_paused_listed_and_resumed(pgq, workshop: Workshop) -> None:
+    def listed() -> dict[str, tuple[int | None, str]]:
+        queues = json.loads(pgq("list", "--json").output)
+        return {queue["name"]: (queue["concurrency"], queue["pause"]) for queue in queues}
+
+    assert listed() == {}
     assert pgq("list").output == "Nothing is said of any queue: none is paused, or has limits.\n"
     for queue in ("mail", "reports"):
         workshop.add(queue=queue)
     assert pgq("pause", "mail", "reports").output == "paused: mail, reports\n"
-    assert pgq("list").output == "mail: paused\nreports: paused\n"
+    assert listed() == {"mail": (None, "paused"), "reports": (None, "paused")}
     assert pgq("resume", "mail", "unknown").output == "resumed: mail\n"
     assert pgq("resume", "mail").output == "resumed: none\n"
-    assert pgq("list").output == "mail: no limits\nreports: paused\n"
+    assert listed() == {"mail": (None, ""), "reports": (None, "paused")}
 
 
 def test_a_pause_may_have_an_end(pgq, workshop: Workshop) -> None:
     assert pgq("pause", "mail", "--until", "2h").exit_code == 0
     assert workshop.value("SELECT resume_at - updated FROM pgq_queue") == timedelta(hours=2)
     assert pgq("pause", "mail", "--until", "2100-01-31T08:00+01:00").exit_code == 0
-    assert pgq("list").output.startswith("mail: paused until 2100-01-31 ")
+    assert "paused until 2100-01-31 " in pgq("list").output
+    [mail] = json.loads(pgq("list", "--json").output)
+    assert (mail["paused"], datetime.fromisoformat(mail["resume_at"])) == (
+        True,
+        datetime(2100, 1, 31, 7, tzinfo=UTC),
+    )
 
 
 def test_a_queue_that_nobody_knew_may_be_a_slip_of_the_pen(pgq, workshop: Workshop) -> None:
@@ -58,6 +69,9 @@ def test_limits_are_changed_one_by_one(pgq, workshop: Workshop) -> None:
     assert pgq("limit", "mail", "--rate", "100", "--window", "60").output == (
         "mail: 4 at a time in each worker, 100 start in 60 s\n"
     )
+    [mail] = json.loads(pgq("list", "--json").output)
+    assert (mail["concurrency"], mail["rate_limit"], mail["rate_limit_window_seconds"]) == (4, 100, 60.0)
+    assert all(said in pgq("list").output for said in (" mail ", " 4 ", " 100 start in 60 s "))
     assert pgq("limit", "mail", "--concurrency", "0").output == "mail: 100 start in 60 s\n"
     assert pgq("limit", "mail", "--rate", "0").output == "mail: no limits\n"
 

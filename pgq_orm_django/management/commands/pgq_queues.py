@@ -3,11 +3,11 @@
 from argparse import ArgumentParser
 from typing import Any
 
+from pgq_orm.overview import what_is_said
 from pgq_orm.queue_words import (
     NO_LIMIT,
     SHORTEST_WINDOW,
     change_limits,
-    describe_all,
     list_names,
     parse_resume_at,
     pause,
@@ -27,7 +27,8 @@ class Command(OperatorCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
         verbs = parser.add_subparsers(dest="verb", required=True, metavar="{list,pause,resume,limit}")
-        verbs.add_parser("list", help="Lists the queues of which something is said.")
+        listing = verbs.add_parser("list", help="Lists the queues of which something is said.")
+        listing.add_argument("--json", action="store_true", help="Print JSON instead of a table.")
         pausing = verbs.add_parser("pause", help="Lets no more of their jobs be picked; what runs goes on.")
         resuming = verbs.add_parser("resume", help="Lets their jobs be picked again.")
         limiting = verbs.add_parser(
@@ -72,4 +73,5 @@ class Command(OperatorCommand):
                 limits = {name: options[name] for name in ("concurrency", "rate", "window")}
                 steps = change_limits(options["names"], **limits)
                 return carry_out_whole(steps, using or default_alias())
-        return describe_all(queues.fetch_queues(using=using))
+        said = what_is_said(queues.fetch_queues(using=using))
+        return said.as_json() if options.get("json") else said.as_text()
