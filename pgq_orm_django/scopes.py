@@ -10,7 +10,7 @@ from typing import Any, ParamSpec, TypeVar
 import django
 from asgiref.sync import ThreadSensitiveContext
 from django.apps import apps
-from django.db import connections, reset_queries
+from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from psycopg.pq import TransactionStatus
 
@@ -42,14 +42,8 @@ class ConnectionScopes:
             slot.leave()
             self._idle.append(slot)
 
-    @contextmanager
-    def in_thread(self, wanted: Mapping[str, object]) -> Iterator[Mapping[str, Any]]:
-        clean_connections()
-        try:
-            yield {}
-        finally:
-            clean_connections()
-            self._kept[get_ident()] = connections.all(initialized_only=True)
+    def in_thread(self, wanted: Mapping[str, object]) -> AbstractContextManager[Mapping[str, Any]]:
+        return _Cleanliness(self._kept)
 
     def check_transactional(self, wanted: Mapping[str, object]) -> None:
         check_transactional(self._using)
@@ -118,6 +112,23 @@ class Slot(Executor):
         self._thread.shutdown(wait, cancel_futures=cancel_futures)
 
 
+class _Cleanliness(AbstractContextManager[Mapping[str, Any]]):
+    """Clean connections for a job in this thread, and after it.
+
+    A class, and each time one look at what connections there are: most of what a job that needs none costs here.
+    """
+
+    def __init__(self, kept: dict[int, Sequence[BaseDatabaseWrapper]]) -> None:
+        self._kept = kept
+
+    def __enter__(self) -> Mapping[str, Any]:
+        clean_connections()
+        return {}
+
+    def __exit__(self, *_: object) -> None:
+        self._kept[get_ident()] = clean_connections()
+
+
 @contextmanager
 def surrounded_elsewhere() -> Iterator[None]:
     """Surrounds a handler's import and its calls in another process, where nobody has set up Django."""
@@ -130,15 +141,21 @@ def surrounded_elsewhere() -> Iterator[None]:
         clean_connections()
 
 
-def clean_connections() -> None:
-    """Closes this thread's connections that are broken, too old or left in the middle of a transaction."""
-    reset_queries()
+def clean_connections() -> Sequence[BaseDatabaseWrapper]:
+    """Closes this thread's connections that are broken, too old or left in the middle of a transaction.
+
+    Answers those that go on to be used, open or not.
+    """
+    fit = []
     for connection in connections.all(initialized_only=True):
+        connection.queries_log.clear()
         if _is_unfit(connection):
             connection.close()
             del connections[connection.alias]  # with all that it believes: a block that never ended, for one
         else:
             connection.close_if_unusable_or_obsolete()
+            fit.append(connection)
+    return fit
 
 
 def _is_unfit(connection: BaseDatabaseWrapper) -> bool:

@@ -6,6 +6,7 @@ from pgq_orm.executors.abstract import (
     ExecutorFactory,
 )
 from pgq_orm.executors.backoff import RetryWithBackoffEntrypointExecutor
+from pgq_orm.executors.calls import HandlerExited
 from pgq_orm.executors.capabilities import Capabilities
 from pgq_orm.executors.command import SubprocessExecutor
 from pgq_orm.executors.database_retry import DatabaseRetryEntrypointExecutor
@@ -14,7 +15,6 @@ from pgq_orm.executors.instances import JobInstance
 from pgq_orm.executors.interpreter import SubInterpreterExecutor
 from pgq_orm.executors.process import ProcessExecutor
 from pgq_orm.executors.push import Executor
-from pgq_orm.executors.threads import HandlerExited
 from pgq_orm.executors.ticks import (
     AbstractScheduleExecutor,
     ScheduleExecutor,

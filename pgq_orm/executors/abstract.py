@@ -24,7 +24,7 @@ class EntrypointExecutorParameters:
     func: Handler
     scopes: Scopes
     threads: Executor
-    """Where sync handlers run, one thread for each job in flight."""
+    """Where sync handlers run, in as many threads as jobs may run at a time."""
     shutdown: asyncio.Event
     """Set when the worker is asked to end."""
     accepts_context: bool | None = None

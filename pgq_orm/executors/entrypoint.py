@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Coroutine, Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
@@ -70,22 +69,14 @@ class EntrypointExecutor(AbstractEntrypointExecutor):
             return await self._handler(*positional, **named, **resources)
 
     async def _call_in_thread(self, job: Job, context: Context) -> Any:
-        returned: list[Any] = []
         positional, named = await self._arguments(job, context)
-
-        def call() -> Any:
-            scope = self.parameters.scopes.in_thread(self._signature.resources) or nullcontext({})
-            with scope as resources:
-                result = self._handler(*positional, **named, **resources)
-            returned.append(result)
-            return result
-
+        call = call_in_thread(self.parameters.threads, partial(self._call_in_scope, positional, named))
         try:
-            return await call_in_thread(self.parameters.threads, call)
+            return await call
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if (
-                not returned
+                not call.has_returned
                 or task is None
                 or not context.cancellation.is_called
                 or context.cancellation.is_heard
@@ -93,7 +84,14 @@ class EntrypointExecutor(AbstractEntrypointExecutor):
                 raise
             # It never saw that it was asked to stop, and has done its work: the interruption came to nothing.
             task.uncancel()
-            return returned[0]
+            return call.result()
+
+    def _call_in_scope(self, positional: tuple[Any, ...], named: dict[str, Any]) -> Any:
+        scope = self.parameters.scopes.in_thread(self._signature.resources)
+        if scope is None:
+            return self._handler(*positional, **named)
+        with scope as resources:
+            return self._handler(*positional, **named, **resources)
 
     async def _call_in_transaction(
         self, transactions: TransactionalScopes, job: Job, context: Context

@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import Any, NoReturn, ParamSpec, Protocol, TypeAlias, runtime_checkable
 
 from pgq_orm.errors import RegistrationError, RemoteError, in_one_line
-from pgq_orm.executors.threads import catching_exits
+from pgq_orm.executors.calls import catching_exits
 from pgq_orm.handlers import Handler, is_async, read_signature
 from pgq_orm.store import Scopes
 from pgq_orm.tasks import TaskFunction

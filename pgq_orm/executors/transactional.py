@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from pgq_orm.errors import LeaseLost, RegistrationError
-from pgq_orm.executors.threads import call_in_thread, see_through
+from pgq_orm.executors.threads import call_in_thread
 from pgq_orm.handlers import Signature
 from pgq_orm.models import Context, Job
 from pgq_orm.operations import Operation
@@ -88,7 +88,7 @@ async def settle_in_loop(
             if finish is not None:
                 # In a task of its own: a COMMIT that is interrupted leaves behind a connection of which nobody
                 # knows what it has done.
-                await see_through(asyncio.ensure_future(_finish(transaction, finish, job, settlement)))
+                await _see_through(asyncio.ensure_future(_finish(transaction, finish, job, settlement)))
     except BaseException as error:
         await _raise_unless_settled(error, job, settlement)
     return value
@@ -144,7 +144,7 @@ async def _raise_unless_settled(error: BaseException, job: Job, settlement: Sett
         raise error
     heard = settlement.is_settled
     if not heard:
-        await see_through(asyncio.ensure_future(settlement.resolve()))
+        await _see_through(asyncio.ensure_future(settlement.resolve()))
     if not settlement.is_settled or not isinstance(error, Exception):
         raise error
     if heard:
@@ -163,3 +163,21 @@ async def _raise_unless_settled(error: BaseException, job: Job, settlement: Sett
             error,
             extra={"job_id": job.id, "entrypoint": job.entrypoint},
         )
+
+
+async def _see_through(running: "asyncio.Future[None]") -> None:
+    """Waits until it has ended, also when this is cancelled, which is told only then."""
+    was_cancelled: asyncio.CancelledError | None = None
+    while not running.done():
+        try:
+            await asyncio.shield(running)
+        except asyncio.CancelledError as error:
+            if was_cancelled is not None:
+                raise  # for the second time: the loop itself is ending
+            was_cancelled = error
+        except BaseException:
+            break
+    if was_cancelled is not None:
+        running.exception()  # retrieved, so that asyncio does not report it as forgotten
+        raise was_cancelled
+    running.result()

@@ -7,12 +7,12 @@ import os
 import socket
 import time
 from collections.abc import Collection, MutableMapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import UUID, uuid4
 
 from pgq_orm import operations
 from pgq_orm.errors import FailingListenerError, RegistrationError
+from pgq_orm.executors.threads import HandlerThreads
 from pgq_orm.models import Context, Job
 from pgq_orm.operations.endings import Ended
 from pgq_orm.operations.workers import Lease, Notice
@@ -103,7 +103,7 @@ class Runner:
 
     async def run(self) -> None:
         """Works until `shutdown` is set, or the queue is drained. Raises what makes it impossible to start."""
-        threads = ThreadPoolExecutor(self._settings.max_concurrent_tasks, thread_name_prefix="pgq-handler")
+        threads = HandlerThreads(self._settings.max_concurrent_tasks, "pgq-handler")
         crew = Crew(self._registry, self._settings.queues, self._store.scopes, threads, self._shutdown)
         allowance = Allowance(self._settings.max_jobs, self._settings.max_time)
         tally = Tally()

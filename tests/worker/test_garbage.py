@@ -48,6 +48,21 @@ async def test_an_attempt_that_has_ended_is_gone_at_once(
     assert [alive for ref in marks if (alive := ref())] == []
 
 
+async def test_so_is_one_that_ran_in_a_thread(pgq: PgQueuer, queue: Queue, without_collector: None) -> None:
+    mark: ContextVar[Mark] = ContextVar("mark")
+    marks: list[weakref.ref[Mark]] = []
+
+    @pgq.entrypoint("work")
+    def work(job: Job, context: Context) -> None:
+        mark.set(Mark())
+        marks.append(weakref.ref(mark.get()))
+
+    queue.enqueue("work", [None] * 50)
+    await pgq.run(mode=drain)
+    assert len(marks) == 50
+    assert [alive for ref in marks if (alive := ref())] == []
+
+
 @pytest.fixture
 def thresholds() -> Iterator[None]:
     before = gc.get_threshold()
