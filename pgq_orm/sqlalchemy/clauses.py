@@ -1,5 +1,6 @@
 """Clauses: the queue's statements as SQLAlchemy executes them."""
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
@@ -7,6 +8,8 @@ from typing import Any
 from sqlalchemy import Connection, CursorResult, Dialect, TextClause
 
 from pgq_orm.sql import Statement
+
+_PYFORMAT = re.compile(r"%\((\w+)\)s")
 
 
 @cache
@@ -55,5 +58,9 @@ class _DriverText(TextClause):
         key = (dialect.driver, dialect.paramstyle)
         if key not in self._spellings:
             compiled = self.compile(dialect=dialect)
-            self._spellings[key] = compiled.string, compiled.positiontup
+            text = compiled.string
+            if dialect.driver == "psycopg":
+                # Binary, for it takes psycopg five times as long to write an array as text: a fifth of a bulk enqueue.
+                text = _PYFORMAT.sub(r"%(\1)b", text)
+            self._spellings[key] = text, compiled.positiontup
         return self._spellings[key]
