@@ -93,6 +93,24 @@ class QueueFilter(ServedFilter):
     workers_column = "queues"
 
 
+class ActiveFilter(admin.SimpleListFilter):
+    """Filters by what the column shows: a pause that is over is none, whatever the row's `paused` says."""
+
+    title = "active"
+    parameter_name = "active"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("yes", "Yes"), ("no", "No")]
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        match self.value():
+            case "yes":
+                return queryset.active()
+            case "no":
+                return queryset.paused()
+        return queryset
+
+
 class ReadOnlyAdmin(RowAdmin):
     """Pages that show rows and change none, whatever the table's size."""
 
@@ -293,7 +311,7 @@ class ScheduleAdmin(ReadOnlyAdmin):
     """What recurs."""
 
     list_display = ("entrypoint", "expression", "is_active", "next_run", "last_run", "timezone", "queue")
-    list_filter = ("paused",)
+    list_filter = (ActiveFilter,)
     search_fields = ("entrypoint",)
     ordering = ("entrypoint", "expression")
     readonly_fields = CONTENT
@@ -351,7 +369,7 @@ class QueueAdmin(RowAdmin):
         "rate",
         "updated",
     )
-    list_filter = ("paused",)
+    list_filter = (ActiveFilter,)
     search_fields = ("name",)
     ordering = ("name",)
     fields = ("name", "concurrency", "rate_limit", "rate_limit_window", "paused", "resume_at")

@@ -230,6 +230,9 @@ def test_staff_that_may_change_schedules_pauses_resumes_and_runs_them(
         return html.unescape(answer.content.decode())
 
     assert "1 schedule paused." in act("pause")
+    for active, number in (("yes", 0), ("no", 1)):
+        page = client.get(f"{ADMIN}/schedule/", {"active": active})
+        assert len(page.context["cl"].result_list) == number
     assert schedule.paused
     assert "1 schedule resumed." in act("resume")
     assert not schedule.paused

@@ -15,6 +15,7 @@ from django.core.exceptions import ValidationError
 from django.core.management import CommandError, call_command
 from django.db import IntegrityError, transaction
 from django.test import Client, override_settings
+from django.utils.timezone import now
 
 import pgq_orm_django
 from pgq_orm import PgQueuer, queues
@@ -206,6 +207,22 @@ class TestAdmin:
         assert Queue.objects.paused().exists()
         assert "1 queue resumed." in self.act(client, "resume")
         assert not Queue.objects.paused().exists()
+
+    def test_the_filter_goes_by_what_the_column_shows(self, log_in: Callable[..., Client]) -> None:
+        a_minute_ago = now() - timedelta(minutes=1)
+        Queue.objects.create(name="never")
+        Queue.objects.create(name="over", paused=True, resume_at=a_minute_ago)
+        Queue.objects.create(name="until", paused=True, resume_at=now() + timedelta(days=1))
+        Queue.objects.create(name="until resumed", paused=True)
+        client = log_in("view_queue")
+
+        def listed(**query: str) -> list[tuple[str, bool]]:
+            shown: Any = client.get(ADMIN, query).context["cl"]
+            return [(queue.name, shown.model_admin.is_active(queue)) for queue in shown.result_list]
+
+        assert listed(active="yes") == [("never", True), ("over", True)]
+        assert listed(active="no") == [("until", False), ("until resumed", False)]
+        assert len(listed()) == 4
 
     def test_the_form_says_what_is_wrong(self, log_in: Callable[..., Client]) -> None:
         client = log_in("view_queue", "add_queue")
