@@ -14,10 +14,13 @@ from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from psycopg.pq import TransactionStatus
 
+from pgq_orm.worker.pools import Pool
 from pgq_orm_django.transactions import AsyncAtomicTransaction, AtomicTransaction, check_transactional
 
 P = ParamSpec("P")
 T = TypeVar("T")
+POOL_MIN_SIZE, POOL_TIMEOUT_SECONDS = 4, 30.0
+"""psycopg_pool's defaults."""
 
 
 class ConnectionScopes:
@@ -44,6 +47,23 @@ class ConnectionScopes:
 
     def in_thread(self, wanted: Mapping[str, object]) -> AbstractContextManager[Mapping[str, Any]]:
         return _Cleanliness(self._kept)
+
+    def pool(self) -> Pool | None:
+        options = connections.settings[self._using].get("OPTIONS", {}).get("pool")
+        if not options:
+            return None
+        said: Mapping[str, Any] = options if isinstance(options, dict) else {}
+        smallest = said.get("min_size", POOL_MIN_SIZE)
+        return Pool(
+            name=f"the pool of DATABASES[{self._using!r}]",
+            connections=said.get("max_size") or smallest,
+            reckoning="max_size" if said.get("max_size") else "min_size, because max_size is not set",
+            patience_seconds=said.get("timeout", POOL_TIMEOUT_SECONDS),
+            remedy="max_size in OPTIONS['pool']",
+        )
+
+    def connections_of(self, wanted: Mapping[str, object]) -> int:
+        return 1  # of its thread, as soon as it uses the ORM
 
     def check_transactional(self, wanted: Mapping[str, object]) -> None:
         check_transactional(self._using)

@@ -18,6 +18,7 @@ from example_project.demo.programs import START_SECONDS, Program, Programs
 from example_project.demo.show import Show
 
 MANAGE = "example_project/manage.py"
+LEDGER_WORKER = "example_project.ledger.worker:create_pgqueuer"
 ALEMBIC = ("-m", "alembic", "-c", "example_project/ledger/alembic.ini")
 UVICORN = ("-m", "uvicorn", "--port=0", "--no-access-log", "--timeout-graceful-shutdown=3")
 ADDRESS = r"running on (http://\S+)"
@@ -98,7 +99,8 @@ def _start(programs: Programs, dsn: str, mail_directory: Path) -> Stage:
     workers = (
         # every thread has a connection of its own
         programs.start("pgq_worker", MANAGE, "pgq_worker", "--concurrency=10"),
-        programs.start("pgq run", "-m", "pgq_orm", "run", "example_project.ledger.worker:create_pgqueuer"),
+        # as many as the engine's pool has
+        programs.start("pgq run", "-m", "pgq_orm", "run", LEDGER_WORKER, "--concurrency=15"),
     )
     stage = Stage(
         dsn=dsn,

@@ -49,6 +49,11 @@ class EntrypointExecutor(AbstractEntrypointExecutor):
             else None
         )
 
+    @property
+    def resources(self) -> Mapping[str, object]:
+        """What the handler is given by the binding, such as sessions: the annotations by parameter name."""
+        return self._signature.resources
+
     def execute(self, job: Job, context: Context) -> Coroutine[Any, Any, Any]:
         if self._transactions is not None:
             return self._call_in_transaction(self._transactions, job, context)

@@ -14,10 +14,12 @@ from typing import Any
 from sqlalchemy import Engine
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.orm import Session
+from sqlalchemy.pool import QueuePool
 
 from pgq_orm.errors import RegistrationError
 from pgq_orm.sqlalchemy.engines import SessionFactory
 from pgq_orm.sqlalchemy.transactions import AsyncTransaction, SyncTransaction, require_unaborted
+from pgq_orm.worker.pools import Pool
 
 
 class EngineScopes:
@@ -46,6 +48,21 @@ class EngineScopes:
 
     def in_thread(self, wanted: Mapping[str, object]) -> AbstractContextManager[Mapping[str, Any]] | None:
         return self._sessions(wanted) if wanted else None
+
+    def pool(self) -> Pool | None:
+        pool = self._engine.pool
+        if not isinstance(pool, QueuePool) or pool._max_overflow < 0:
+            return None
+        return Pool(
+            name="the engine's pool",
+            connections=pool.size() + pool._max_overflow,
+            reckoning=f"pool_size {pool.size()} and max_overflow {pool._max_overflow}",
+            patience_seconds=pool.timeout(),
+            remedy="pool_size= of the engine",
+        )
+
+    def connections_of(self, wanted: Mapping[str, object]) -> int:
+        return len(wanted)
 
     def check_transactional(self, wanted: Mapping[str, object]) -> None:
         if len(wanted) != 1:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent import futures
 from functools import partial
 from typing import cast
@@ -54,6 +54,11 @@ class Crew:
         }
         # Made when first needed: most entrypoints have no jobs in the queue, and need not suit its executor.
         self._by_queue: dict[tuple[str, str], AbstractEntrypointExecutor] = {}
+
+    @property
+    def executors(self) -> Mapping[str, AbstractEntrypointExecutor]:
+        """Those of entrypoints, by name."""
+        return self._by_entrypoint
 
     def executor_of(self, job: Job) -> AbstractEntrypointExecutor:
         """The one that is to process the job. Raises RegistrationError if its queue's cannot serve its entrypoint."""

@@ -31,6 +31,7 @@ from pgq_orm.worker.inquiries import Inquiries
 from pgq_orm.worker.leases import Leases
 from pgq_orm.worker.limited import LimitedFetcher
 from pgq_orm.worker.listener import WakeUps
+from pgq_orm.worker.pools import warn_of_shortage
 from pgq_orm.worker.pruner import Pruner
 from pgq_orm.worker.quotas import Quotas
 from pgq_orm.worker.rates import Rates
@@ -105,6 +106,7 @@ class Runner:
         """Works until `shutdown` is set, or the queue is drained. Raises what makes it impossible to start."""
         threads = HandlerThreads(self._settings.max_concurrent_tasks, "pgq-handler")
         crew = Crew(self._registry, self._settings.queues, self._store.scopes, threads, self._shutdown)
+        warn_of_shortage(self._store.scopes, self._registry, crew.executors, self._settings)
         allowance = Allowance(self._settings.max_jobs, self._settings.max_time)
         tally = Tally()
         allowance.start()

@@ -4,7 +4,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import psycopg
 import pytest
@@ -17,6 +17,7 @@ from pgq_orm.registry import Registry
 from pgq_orm.retries import Backoff
 from pgq_orm.worker.settings import QueueExecutionMode
 from pgq_orm_django import aenqueue, enqueue, models
+from pgq_orm_django.scopes import ConnectionScopes
 from pgq_orm_django.store import DatabaseStore
 from tests.django_app.shop.models import Order
 from tests.eventually import eventually
@@ -96,6 +97,25 @@ def lasting(request: pytest.FixtureRequest, db: str, monkeypatch: pytest.MonkeyP
     yield request.param
     postgresql: Any = connection
     postgresql.close()
+    postgresql.close_pool()
+
+
+def test_a_pool_that_is_too_small_is_told(lasting: str, caplog: pytest.LogCaptureFixture) -> None:
+    drain(lambda job: None, jobs=1, max_concurrent_tasks=4)
+    assert (
+        "they may want 4 at a time, and the pool of DATABASES['default'] has 3 (max_size)" in caplog.text
+    ) == (lasting == "in a pool")
+
+
+@pytest.mark.parametrize(
+    "options", [True, {"min_size": 2}, {"max_size": 9, "timeout": 3}, {"max_size": None}], ids=repr
+)
+def test_the_pool_is_known_as_it_is(db: str, monkeypatch: pytest.MonkeyPatch, options: Any) -> None:
+    settings: dict[str, Any] = connection.settings_dict
+    monkeypatch.setitem(settings, "OPTIONS", {**settings["OPTIONS"], "pool": options})
+    known, postgresql = ConnectionScopes("default").pool(), cast(Any, connection)
+    assert known is not None
+    assert (known.connections, known.patience_seconds) == (postgresql.pool.max_size, postgresql.pool.timeout)
     postgresql.close_pool()
 
 
