@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias, TypedDict, TypeVar, Unpa
 
 from pgq_orm import storable
 from pgq_orm.errors import DuplicateJobError, InvalidJobError
-from pgq_orm.operations.operation import Operation, Row, read_ids, read_nothing
+from pgq_orm.operations.operation import Operation, Row, array_literal, read_ids, read_nothing
 from pgq_orm.sql import statement
 from pgq_orm.statuses import OnFailure
 from pgq_orm.storable import ExecuteAfter, JsonObject
@@ -142,7 +142,7 @@ def enqueue(
     }
     dedupe_keys = tuple(_each(values["dedupe_key"], count))
     if not any(key is not None for key in dedupe_keys):
-        inserts = _inserts("enqueue_keyless", values, count, {}, _added_without_key)
+        inserts = _inserts("enqueue_keyless", values, count, {}, _all_added_without_key)
     elif on_conflict == "update":
         _refuse_repeated(dedupe_keys)
         claimed = {"claimed_keys": [key for key in dedupe_keys if key is not None]}
@@ -226,7 +226,7 @@ def _params(values: Mapping[str, Any], start: int, stop: int) -> dict[str, Any]:
         "queues": shared("queue"),
         "entrypoints": shared("entrypoint"),
         # in full, for it tells how many jobs there are
-        "priorities": _each(values["priority"], stop - start, start),
+        "priorities": array_literal("%d", _each(values["priority"], stop - start, start)),
         "execute_ats": [time if isinstance(time, datetime) else None for time in times],
         "delays_seconds": [time.total_seconds() if isinstance(time, timedelta) else 0.0 for time in times],
         "payloads": given("payload"),
@@ -276,3 +276,8 @@ def _added(rows: Sequence[Row]) -> list[Added]:
 
 def _added_without_key(rows: Sequence[Row]) -> list[Added]:
     return [Added(row[0], None) for row in rows]
+
+
+def _all_added_without_key(rows: Sequence[Row]) -> list[Added]:
+    [[job_ids]] = rows
+    return [Added(job_id, None) for job_id in job_ids or ()]

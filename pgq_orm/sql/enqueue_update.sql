@@ -43,7 +43,7 @@ WITH running AS (
     FROM unnest(
         CAST(:queues AS text[]),
         CAST(:entrypoints AS text[]),
-        CAST(:priorities AS integer[]),
+        CAST(CAST(:priorities AS text) AS integer[]),
         CAST(:execute_ats AS timestamptz[]),
         CAST(:delays_seconds AS double precision[]),
         CAST(:payloads AS bytea[]),

@@ -7,7 +7,7 @@ WITH wanted AS MATERIALIZED (
         CAST(:names AS text[]),
         CAST(:queues AS text[]),
         CAST(:entrypoints AS text[]),
-        CAST(:priorities AS integer[]),
+        CAST(CAST(:priorities AS text) AS integer[]),
         CAST(:execute_ats AS timestamptz[]),
         CAST(:delays_seconds AS double precision[]),
         CAST(:payloads AS bytea[]),
