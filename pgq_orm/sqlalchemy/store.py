@@ -21,7 +21,7 @@ from pgq_orm.sqlalchemy.engines import SessionFactory, engine_of
 from pgq_orm.sqlalchemy.listeners import EngineListener
 from pgq_orm.sqlalchemy.remedies import REMEDIES
 from pgq_orm.sqlalchemy.scopes import EngineScopes
-from pgq_orm.sqlalchemy.session import carry_out, carry_out_async, run, run_async
+from pgq_orm.sqlalchemy.session import carry_out, carry_out_async, run
 from pgq_orm.steps import Steps
 from pgq_orm.store import BOOKKEEPING_SETTINGS, STATEMENT_SECONDS, Store
 
@@ -66,8 +66,9 @@ class AsyncEngineStore:
         self.listener = EngineListener(self._engine)
 
     async def run(self, operation: Operation[T]) -> T:
-        async with asyncio.timeout(REPLY_SECONDS), AsyncSession(self._engine) as session:
-            return await run_async(session, operation)
+        async with asyncio.timeout(REPLY_SECONDS):
+            # closed in there, too: an `async with` would take a task of its own for that
+            return await AsyncSession(self._engine).run_sync(_run_and_close, operation)
 
     async def transact(self, steps: Steps[T]) -> T:
         async with AsyncSession(self._application) as session, session.begin():
@@ -133,11 +134,15 @@ class EngineStore:
 
     def _run(self, engine: Engine, operation: Operation[T]) -> T:
         try:
-            with Session(engine) as session:
-                return run(session, operation)
+            return _run_and_close(Session(engine), operation)
         finally:
             if engine is not self._engine:
                 engine.pool.dispose()  # left behind meanwhile
+
+
+def _run_and_close(session: Session, operation: Operation[T]) -> T:
+    with session:
+        return run(session, operation)
 
 
 def _bookkeeping(engine: Engine, pool_class: Callable[..., Pool]) -> Engine:
@@ -150,19 +155,20 @@ def _bookkeeping(engine: Engine, pool_class: Callable[..., Pool]) -> Engine:
         # the dialect's own set-up of a connection, and whatever hooks the application has added
         _dispatch=engine.pool.dispatch,
     )
-    event.listen(pool, "connect", _prepare)
+
+    def prepare(connection: Any, record: object) -> None:
+        cursor = connection.cursor()
+        for name, value in BOOKKEEPING_SETTINGS.items():
+            cursor.execute(f"SET {name} = '{value}'")
+        cursor.close()
+        connection.commit()
+        # once, and not as an option of the engine, which is set and reset for every statement
+        engine.dialect.set_isolation_level(connection, "AUTOCOMMIT")
+
+    event.listen(pool, "connect", prepare)
+    options = {
+        name: value for name, value in engine.get_execution_options().items() if name != "isolation_level"
+    }
     return Engine(
-        pool,
-        engine.dialect,
-        engine.url,
-        hide_parameters=engine.hide_parameters,
-        execution_options={**engine.get_execution_options(), "isolation_level": "AUTOCOMMIT"},
+        pool, engine.dialect, engine.url, hide_parameters=engine.hide_parameters, execution_options=options
     )
-
-
-def _prepare(connection: Any, record: object) -> None:
-    cursor = connection.cursor()
-    for name, value in BOOKKEEPING_SETTINGS.items():
-        cursor.execute(f"SET {name} = '{value}'")
-    cursor.close()
-    connection.commit()

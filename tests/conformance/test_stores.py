@@ -6,15 +6,18 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from sqlalchemy import Engine, create_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from pgq_orm import operations
 from pgq_orm.errors import SchemaError
 from pgq_orm.operations import Operation
 from pgq_orm.sql import Statement
+from pgq_orm.sqlalchemy.store import open_store
 from pgq_orm.store import BOOKKEEPING_SETTINGS, CANCEL, Store, require_schema
 from tests.conformance.bindings import STORES
 from tests.conformance.tables import Tables
-from tests.databases import fresh_database
+from tests.databases import Driver, fresh_database, sqlalchemy_url
 from tests.eventually import aeventually
 
 each_store = pytest.mark.parametrize("open_store", STORES.values(), ids=list(STORES))
@@ -55,6 +58,36 @@ async def test_each_operation_is_committed_at_once(store: Store, tables: Tables)
     (insert,) = operations.enqueue("mail").inserts
     await store.run(insert)
     assert tables.count_jobs() == 1
+
+
+@pytest.mark.parametrize("driver", ["psycopg", "asyncpg", None])
+@pytest.mark.parametrize("is_option", [False, True], ids=["of the engine", "as an option"])
+async def test_each_is_committed_at_once_whatever_isolation_the_engine_has(
+    driver: Driver | None, is_option: bool, dsn: str, tables: Tables
+) -> None:
+    level: dict[str, Any] = {"isolation_level": "SERIALIZABLE"}
+    engine: AsyncEngine | Engine
+    if driver is None:
+        engine = create_engine(sqlalchemy_url(dsn), **({} if is_option else level))
+    else:
+        engine = create_async_engine(sqlalchemy_url(dsn, driver), **({} if is_option else level))
+    store = open_store(engine.execution_options(**level) if is_option else engine)
+    for name in ("mail", "bill"):
+        (insert,) = operations.enqueue(name).inserts
+        await store.run(insert)
+    assert tables.count_jobs() == 2
+    assert await store.run(asking("SHOW transaction_isolation")) == "read committed"
+    await store.close()
+
+
+async def test_its_statements_are_planned_once(store: Store) -> None:
+    """Until PostgreSQL keeps the plan: a driver has a statement prepared once it has come a few times."""
+    prepared = asking(
+        "SELECT count(*) FROM pg_prepared_statements WHERE strpos(statement, 'pg_prepared_statements') > 0"
+    )
+    for _ in range(10):
+        found = await store.run(prepared)
+    assert found == 1
 
 
 async def test_its_connections_are_set_up_for_the_statements(store: Store) -> None:
