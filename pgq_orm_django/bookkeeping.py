@@ -16,6 +16,9 @@ T = TypeVar("T")
 NETWORK_LIMITS = {"connect_timeout": 10, "tcp_user_timeout": (STATEMENT_SECONDS + 5) * 1000}
 """Seconds and milliseconds: a connection whose other end has vanished must not hold up its thread for long."""
 
+PREPARING = {"server_side_binding": True, "prepare_threshold": 5}
+"""A worker sends the same few statements again and again. Django has each of them planned anew unless it is told."""
+
 
 class Bookkeeping:
     """A pool of Django connections to one database, each used by one thread at a time."""
@@ -65,7 +68,7 @@ def bookkeeping_connection(using: str) -> BaseDatabaseWrapper:
     options = connection.settings_dict["OPTIONS"]
     for name in ("pool", "isolation_level"):
         options.pop(name, None)
-    connection.settings_dict["OPTIONS"] = NETWORK_LIMITS | options
+    connection.settings_dict["OPTIONS"] = NETWORK_LIMITS | PREPARING | options
     connection.settings_dict |= {"AUTOCOMMIT": True, "CONN_MAX_AGE": None, "CONN_HEALTH_CHECKS": False}
     connection.queries_log = deque(maxlen=0)  # with DEBUG on it would keep thousands of long statements
     connection.inc_thread_sharing()

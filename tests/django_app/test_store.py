@@ -47,6 +47,19 @@ def setting_of_the_project(name: str) -> str:
         connection.close()
 
 
+@pytest.mark.parametrize(("options", "count"), [({}, 1), ({"prepare_threshold": None}, 0)])
+async def test_its_statements_are_planned_once_unless_the_project_says_otherwise(
+    options: dict[str, Any], count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(connection.settings_dict, "OPTIONS", options)
+    store = DatabaseStore("default")
+    prepared = asking("SELECT count(*) FROM pg_prepared_statements")
+    for _ in range(10):
+        found = await store.run(prepared)
+    assert found == count
+    await store.close()
+
+
 async def test_its_statements_commit_one_by_one_whatever_the_project_prefers(
     db: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
