@@ -2,7 +2,12 @@
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    asynccontextmanager,
+    contextmanager,
+)
 from itertools import chain
 from threading import get_ident
 from typing import Any, ParamSpec, TypeVar
@@ -35,15 +40,8 @@ class ConnectionScopes:
     def claims(self, annotation: object, *, is_async: bool) -> bool:
         return False
 
-    @asynccontextmanager
-    async def in_loop(self, wanted: Mapping[str, object]) -> AsyncIterator[Mapping[str, Any]]:
-        slot = self._idle.pop() if self._idle else Slot()
-        try:
-            async with ThreadSensitiveContext(executor=slot):
-                yield {}
-        finally:
-            slot.leave()
-            self._idle.append(slot)
+    def in_loop(self, wanted: Mapping[str, object]) -> AbstractAsyncContextManager[Mapping[str, Any]]:
+        return _InSlot(self._idle)
 
     def in_thread(self, wanted: Mapping[str, object]) -> AbstractContextManager[Mapping[str, Any]]:
         return _Cleanliness(self._kept)
@@ -147,6 +145,26 @@ class _Cleanliness(AbstractContextManager[Mapping[str, Any]]):
 
     def __exit__(self, *_: object) -> None:
         self._kept[get_ident()] = clean_connections()
+
+
+class _InSlot(AbstractAsyncContextManager[Mapping[str, Any]]):
+    """All synchronous work of an async job is done in a slot of its own. A class, for the same reason."""
+
+    def __init__(self, idle: list[Slot]) -> None:
+        self._idle = idle
+
+    async def __aenter__(self) -> Mapping[str, Any]:
+        self._slot = self._idle.pop() if self._idle else Slot()
+        self._context = ThreadSensitiveContext(executor=self._slot)
+        await self._context.__aenter__()  # type: ignore[no-untyped-call]
+        return {}
+
+    async def __aexit__(self, *raised: object) -> None:
+        try:
+            await self._context.__aexit__(*raised)  # type: ignore[no-untyped-call]
+        finally:
+            self._slot.leave()
+            self._idle.append(self._slot)
 
 
 @contextmanager
