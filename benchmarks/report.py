@@ -31,6 +31,8 @@ COLUMNS = {
     "pinned_per_second": "pinned\n/s",
     "wakeups_on_per_second": "wake-ups\non /s",
     "wakeups_off_per_second": "wake-ups\noff /s",
+    "wakeups_on_in_server_per_second": "in server\non /s",
+    "wakeups_off_in_server_per_second": "in server\noff /s",
     "idle_statements_per_second": "10 idle\nstmt/s",
     "saturated_statements_per_second": "10 busy\nstmt/s",
 }
@@ -38,7 +40,7 @@ COLUMNS = {
 
 def show(figures: Figures, console: Console) -> None:
     """Prints what was measured, what that means for the targets, and who is marked."""
-    for some in _in_parts(list(COLUMNS), 11):
+    for some in _in_parts(list(COLUMNS), 8):
         table = _figures_table(figures, some)
         if table.row_count:
             console.print(table)
