@@ -86,9 +86,12 @@ async def test_a_job_that_is_canceled_while_it_waits_for_a_slot_does_not_run(
         await long_one.started.wait()
         await aeventually(lambda: len(waiting()) > 25)  # half of what is expected: no more are asked for
         await asyncio.sleep(0.2)  # a pick may be under way
+        # no more, or the one that is given back may be picked again at once
+        monkeypatch.setattr(anteroom.Pace, "expected", lambda *_: 0)
         *_, last = waiting()
         queue.cancel(last)
         await aeventually(lambda: queue.job(last).status == "queued")
+        monkeypatch.setattr(anteroom.Pace, "expected", lambda *_: 50)
         long_one.release.set()
         await aeventually(lambda: not queue.jobs())
     assert queue.statuses(last) == ["canceled"]
