@@ -107,6 +107,7 @@ class Board:
         self._tally = Tally() if tally is None else tally
         self._on_free = on_free
         self._running: dict[Lease, _Attempt] = {}  # loop thread only
+        self._ended_lately = 0
         self._is_abandoned = False
         self._is_over = False
 
@@ -199,7 +200,13 @@ class Board:
     def _end_later(self, attempt: _Attempt, task: "asyncio.Task[Ended]") -> None:
         # A callback, because a task that is cancelled before its first step never runs a line of its own.
         self._end(attempt, task)
-        self._on_free(1)
+        if not self._ended_lately:
+            asyncio.get_running_loop().call_soon(self._tell_free)  # once of all that end in this turn
+        self._ended_lately += 1
+
+    def _tell_free(self) -> None:
+        ended, self._ended_lately = self._ended_lately, 0
+        self._on_free(ended)
 
     def _end(self, attempt: _Attempt, task: "asyncio.Task[Ended]") -> None:
         del self._running[attempt.lease]
