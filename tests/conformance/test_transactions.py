@@ -96,6 +96,20 @@ async def test_a_savepoint_that_was_rolled_back_does_not_keep_its_transaction_fr
     assert await aeventually(ears.heard) == [""]
 
 
+async def test_a_check_of_constraints_before_the_commit_does_not_keep_later_jobs_from_waking_a_worker(
+    rival: psycopg.Connection, ears: Ears
+) -> None:
+    rival.execute(
+        "SELECT setval('pgq_wake_seq', floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint)"
+    )
+    rival.execute("INSERT INTO pgq_job (entrypoint) VALUES ('before')")
+    rival.execute("SET CONSTRAINTS ALL IMMEDIATE")  # so soon after another wake-up it sends none
+    ears.listen()
+    rival.execute("INSERT INTO pgq_job (entrypoint) VALUES ('after')")
+    rival.commit()
+    assert await aeventually(ears.heard) == [""]
+
+
 async def test_a_job_that_is_brought_forward_wakes_a_worker(
     caller: Caller, tables: Tables, ears: Ears
 ) -> None:

@@ -566,6 +566,7 @@ CREATE FUNCTION pgq_wake() RETURNS trigger
 AS $$
 DECLARE
     milliseconds bigint;
+    ignored text;
 BEGIN
     IF current_setting('pgq.wake', true) = 'off' THEN
         RETURN NULL;
@@ -576,6 +577,8 @@ BEGIN
         PERFORM setval('pgq_wake_seq', milliseconds);
         PERFORM pg_notify('pgq', '');
     END IF;
+    -- With SET CONSTRAINTS … IMMEDIATE this is not yet the commit: what is inserted from now on wakes somebody, too.
+    ignored := set_config('pgq.wake', '', true);
     RETURN NULL;
 END
 $$;
