@@ -106,7 +106,6 @@ class Runner:
         """Works until `shutdown` is set, or the queue is drained. Raises what makes it impossible to start."""
         threads = HandlerThreads(self._settings.max_concurrent_tasks, "pgq-handler")
         crew = Crew(self._registry, self._settings.queues, self._store.scopes, threads, self._shutdown)
-        warn_of_shortage(self._store.scopes, self._registry, crew.executors, self._settings)
         allowance = Allowance(self._settings.max_jobs, self._settings.max_time)
         tally = Tally()
         allowance.start()
@@ -149,6 +148,8 @@ class _Life:
         is_first: bool,
     ) -> None:
         self._store = store
+        self._registry = registry
+        self._crew = crew
         self._allowance = allowance
         self._tally = tally
         self._is_first = is_first
@@ -296,6 +297,8 @@ class _Life:
             ", ".join(self._entrypoints),
             extra={"worker_id": self._worker_id},
         )
+        if self._is_first:
+            warn_of_shortage(self._store.scopes, self._registry, self._crew.executors, self._settings)
         started.set()
         try:
             self._is_picking = True
