@@ -242,7 +242,7 @@ async def test_what_fails_after_the_commit_does_not_undo_it(
 
     desk.handle("post", work, max_attempts=2, backoff=AT_ONCE)
     [job_id] = ledger.enqueue("post")
-    await desk.pgq.run(mode=DRAIN)
+    await desk.pgq.run(mode=DRAIN, max_concurrent_tasks=10)  # no more than the pool has connections
     assert (ledger.sides(job_id), ledger.statuses(job_id)) == (["credit", "debit"], ["successful"])
     [record] = [record for record in caplog.records if record.levelname in ("WARNING", "ERROR")]
     assert f"Job {job_id} (post) " in record.message
