@@ -351,18 +351,22 @@ async def test_a_rate_is_never_exceeded_whoever_races(rivals: list[OnStore], tab
         tables.add_job()
     fifty = {"mail": Limit(per_second=50)}
     ends_at = time.monotonic() + 2.5
+    looks: list[float] = []
 
     async def work(rival: OnStore) -> None:
         worker_id = tables.add_worker()
-        while time.monotonic() < ends_at:
+        while (asked := time.monotonic()) < ends_at:
             await look(rival, worker_id, fifty)
+            looks.append(time.monotonic() - asked)
 
     await asyncio.gather(*(work(rival) for rival in rivals))
     starts = sorted(job.updated for job in tables.jobs() if job.status == "picked")
     assert len(starts) >= 60
     for first, beyond in zip(starts, starts[51:], strict=False):
         assert (beyond - first).total_seconds() > 0.98, "52 within a second"
-    assert max((later - earlier).total_seconds() for earlier, later in pairwise(starts)) < 0.5
+    # not all at once and then none; but a busy machine may be slow to answer
+    longest_gap = max((later - earlier).total_seconds() for earlier, later in pairwise(starts))
+    assert longest_gap < 0.5 + 2 * max(looks)
 
 
 async def test_limits_are_exact_in_a_database_whose_isolation_is_stricter(
