@@ -66,7 +66,13 @@ LINEUP = (
         "django-tasks-db",
         Side.peer,
         "django_tasks_db",
-        requirements=("django-tasks-db", "django", "psycopg[binary]"),
+        requirements=(
+            "django-tasks-db",
+            "django",
+            "psycopg[binary]",
+            # whose own part of Django is missing where Python, and so Django, is older
+            "django-tasks; python_version < '3.12'",
+        ),
         share=0.05,
     ),
 )
