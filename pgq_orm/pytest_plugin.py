@@ -5,6 +5,7 @@ Loaded by pytest wherever pgq-orm is installed; imports nothing before a fixture
 
 import os
 from collections.abc import Callable, Iterator
+from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -78,13 +79,7 @@ def assert_enqueued(request: pytest.FixtureRequest) -> Callable[..., Any]:
     """`pgq_orm.testing.assert_enqueued`, with your handlers if there is a fixture `pgq_handlers`."""
     from pgq_orm import testing
 
-    known = _handlers_if_known(request)
-
-    def assert_enqueued(session: Any, *target: Any, handlers: Any = known, **expected: Any) -> Any:
-        __tracebackhide__ = True
-        return testing.assert_enqueued(session, *target, handlers=handlers, **expected)
-
-    return assert_enqueued
+    return _with_known_handlers(testing.assert_enqueued, request)
 
 
 @pytest.fixture
@@ -92,19 +87,20 @@ def assert_not_enqueued(request: pytest.FixtureRequest) -> Callable[..., Any]:
     """`pgq_orm.testing.assert_not_enqueued`, with your handlers if there is a fixture `pgq_handlers`."""
     from pgq_orm import testing
 
-    known = _handlers_if_known(request)
-
-    def assert_not_enqueued(session: Any, *target: Any, handlers: Any = known, **expected: Any) -> Any:
-        __tracebackhide__ = True
-        return testing.assert_not_enqueued(session, *target, handlers=handlers, **expected)
-
-    return assert_not_enqueued
+    return _with_known_handlers(testing.assert_not_enqueued, request)
 
 
-def _handlers_if_known(request: pytest.FixtureRequest) -> "Registry | Application | None":
-    handlers: Registry | Application
+def _with_known_handlers(assertion: Callable[..., Any], request: pytest.FixtureRequest) -> Callable[..., Any]:
+    known: Registry | Application | None
     try:
-        handlers = request.getfixturevalue("pgq_handlers")
+        known = request.getfixturevalue("pgq_handlers")
     except pytest.UsageError:
-        return None
-    return handlers
+        known = None
+
+    # no partial(), which pytest would show with all its handlers when the assertion fails
+    @wraps(assertion)
+    def assert_with_handlers(session: Any, *target: Any, handlers: Any = known, **expected: Any) -> Any:
+        __tracebackhide__ = True
+        return assertion(session, *target, handlers=handlers, **expected)
+
+    return assert_with_handlers

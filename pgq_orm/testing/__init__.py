@@ -18,7 +18,7 @@ from pgq_orm.registry import Registry, require_registry
 from pgq_orm.steps import named
 from pgq_orm.tasks import AsyncTransaction, SyncTransaction
 from pgq_orm.testing.bench import LIMIT, Attempt, Wish
-from pgq_orm.testing.expectations import Expected, Target, enqueued, expect, not_enqueued
+from pgq_orm.testing.expectations import Expectation, Expected, Target, enqueued, expect, not_enqueued
 
 __all__ = ["Attempt", "assert_enqueued", "assert_not_enqueued", "drain"]
 
@@ -125,7 +125,7 @@ def assert_enqueued(
     Expected for what else may be said. The AssertionError shows the job that comes nearest, and where it differs.
     """
     __tracebackhide__ = True
-    expectation = expect(target, expected, None if handlers is None else _registry_of(handlers))
+    expectation = _expect(target, expected, handlers)
     return named(_binding(session).look(session, enqueued(expectation, count)), "assert_enqueued")
 
 
@@ -161,8 +161,15 @@ def assert_not_enqueued(
     A name that is misspelt is of no job, ever: give `handlers`, by which it is refused, or name the function itself.
     """
     __tracebackhide__ = True
-    expectation = expect(target, expected, None if handlers is None else _registry_of(handlers))
+    expectation = _expect(target, expected, handlers)
     return named(_binding(session).look(session, not_enqueued(expectation)), "assert_not_enqueued")
+
+
+def _expect(
+    target: Target | None, expected: Expected, handlers: Registry | Application | None
+) -> Expectation:
+    __tracebackhide__ = True
+    return expect(target, expected, None if handlers is None else _registry_of(handlers))
 
 
 def _registry_of(handlers: Registry | Application) -> Registry:
