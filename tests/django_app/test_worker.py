@@ -164,6 +164,7 @@ def test_told_to_end_it_finishes_what_runs_and_leaves_the_rest(
     worker = start_worker("--concurrency", "1")
     eventually(Order.objects.exists)
     worker.terminate()
+    eventually(lambda: "Finishing what runs" in worker.output)
     place("ended")
     code, output = worker.end()
     assert code == 0, output

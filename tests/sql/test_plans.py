@@ -21,6 +21,8 @@ pytestmark = pytest.mark.xdist_group("plans")
 MOST_ROWS = 5_000
 """That a statement reads by index, with its functions and triggers: a fraction of any table that grows."""
 
+LOOKS = 3
+"""How many times a statement is carried out, to leave out what the server has to look up now and then."""
 
 PLAN_MODES: dict[Knowledge, tuple[PlanMode, ...]] = {
     # for the values at hand, and for any: drivers that prepare statements come to the second
@@ -86,9 +88,11 @@ def test_a_statement_touches_what_it_is_about_and_no_more(
     senders = find_senders(knowledge)
     keeps_plan = knowledge == "a plan for no rows"
     for mode in PLAN_MODES[knowledge]:
-        # Functions that are called for the first time read the catalogue, too.
-        plan_for(scenario, senders, mode, keeps_plan=keeps_plan)
-        plan = plan_for(scenario, senders, mode, keeps_plan=keeps_plan)
+        # The server reads its catalogue, too, for a function's first call, and for tables it has vacuumed meanwhile.
+        plan = min(
+            (plan_for(scenario, senders, mode, keeps_plan=keeps_plan) for _ in range(LOOKS)),
+            key=lambda plan: plan.blocks,
+        )
         if scenario.reads_whole is not None:
             assert plan.swept.keys() & backlog.BIG_TABLES <= {scenario.reads_whole}
             continue
