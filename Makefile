@@ -5,7 +5,7 @@ VENV ?= .venv
 # The libraries to test with: the newest set that the interpreter can have.
 LIBRARIES ?= $(shell $(PYTHON) -c 'import sys; print("django-6.1-sqlalchemy-2.1" if sys.version_info >= (3, 12) else "django-5.2-sqlalchemy-2.0")' 2>/dev/null)
 CONSTRAINTS = constraints/$(LIBRARIES).txt
-PYTEST_ARGS ?= --quiet --numprocesses logical --maxprocesses 8 --dist loadgroup
+PYTEST_ARGS ?= --quiet --numprocesses auto --maxprocesses 8 --dist loadgroup
 # What to test; everything when empty.
 TESTS ?=
 

@@ -12,7 +12,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from pgq_orm import schema
 from pgq_orm.embedded import EmbeddedServer, EmbeddedServerError, embedded_binaries
-from tests.databases import database_name, fresh_database, sqlalchemy_url
+from tests.databases import database_name, fresh_database, roomy_memory, sqlalchemy_url
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One process more than there are processors: much of what is tested is waiting."""
+    return (os.cpu_count() or 1) + 1
 
 
 @pytest.fixture(scope="session")
@@ -28,8 +33,9 @@ def server_dsn() -> Iterator[str]:
     binaries = os.environ.get("PGQ_POSTGRES_BIN")
     with EmbeddedServer(
         durable=False,
-        settings={"max_prepared_transactions": "20"},
+        settings={"max_prepared_transactions": "20", "max_wal_size": "128MB"},
         binaries=Path(binaries) if binaries else None,
+        parent=roomy_memory(),
     ) as server:
         yield server.dsn
 

@@ -1,8 +1,11 @@
 """Databases: one for each test, gone after it, and how each library spells its address."""
 
+import os
+import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -11,6 +14,18 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
 Driver = Literal["psycopg", "asyncpg"]
+
+MEMORY = Path("/dev/shm")
+"""Where Linux keeps files in memory."""
+ENOUGH_BYTES = 6 * 2**30
+"""Several servers' databases and logs of changes, and as much again for who else uses it."""
+
+
+def roomy_memory() -> Path | None:
+    """A directory in memory with room for test servers, if there is one: databases come and go faster there."""
+    if not os.access(MEMORY, os.W_OK) or os.statvfs(MEMORY).f_flag & os.ST_NOEXEC:
+        return None
+    return MEMORY if shutil.disk_usage(MEMORY).free >= ENOUGH_BYTES else None
 
 
 @contextmanager

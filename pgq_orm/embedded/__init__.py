@@ -28,7 +28,8 @@ class EmbeddedServer:
 
     With `durable=False` a commit does not wait for the disk: much faster, and just as good until the machine itself
     fails. `settings` are further configuration parameters. `binaries` is the `bin` directory of another PostgreSQL
-    than the one that the extra `embedded` installs.
+    than the one that the extra `embedded` installs. `parent` is the directory to make its own in, by default one for
+    temporary files; in memory (on Linux /dev/shm) a database is made and dropped several times as fast.
 
     Raises EmbeddedServerError.
     """
@@ -39,6 +40,7 @@ class EmbeddedServer:
         durable: bool = True,
         settings: Mapping[str, str] | None = None,
         binaries: Path | None = None,
+        parent: Path | None = None,
     ) -> None:
         self.binaries = binaries or embedded_binaries()
         if not (self.binaries / "postgres").exists():
@@ -48,6 +50,7 @@ class EmbeddedServer:
             **({} if durable else _NOT_WAITING_FOR_THE_DISK),
             **(settings or {}),
         }
+        self._parent = parent and parent.absolute()
         self._directory: Path | None = None
         self._keeper: subprocess.Popen[str] | None = None
 
@@ -68,7 +71,7 @@ class EmbeddedServer:
     def __enter__(self) -> Self:
         settings = [f"{name}={value}" for name, value in self._settings.items()]
         self._keeper = subprocess.Popen(
-            [sys.executable, "-I", keeper.__file__, self.binaries, *settings],
+            [sys.executable, "-I", keeper.__file__, self.binaries, self._parent or "", *settings],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

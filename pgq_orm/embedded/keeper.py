@@ -34,10 +34,10 @@ START_SECONDS = 60.0
 STOP_SECONDS = 20.0
 
 
-def main(binaries: Path, settings: list[str]) -> None:
+def main(binaries: Path, parent: Path | None, settings: list[str]) -> None:
     """Start a server, say so, obey until standard input ends, and clear everything away."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
-    with _home() as home:
+    with _home(parent) as home:
         server = Server(home, _reachable_copy(binaries, home), settings)
         server.initialise()
         try:
@@ -126,23 +126,25 @@ class Server:
 
 
 @contextmanager
-def _home() -> Iterator[Path]:
+def _home(parent: Path | None) -> Iterator[Path]:
     """A directory that only the server's account and root can enter, removed at the end."""
-    with tempfile.TemporaryDirectory(prefix="pgq-", dir=_shelter()) as name:
+    with tempfile.TemporaryDirectory(prefix="pgq-", dir=_shelter(parent)) as name:
         home = Path(name)
         _give_to_the_server(home)
         yield home
 
 
-def _shelter() -> Path:
-    """The first usual place for temporary files that the server can reach and whose name leaves room for a socket's."""
+def _shelter(parent: Path | None) -> Path:
+    """`parent`, or else the first usual place for temporary files, that the server can reach and with a short name."""
+    # its name leaves room for a socket's
     room = LONGEST_ADDRESS - len(f"/pgq-12345678/.s.PGSQL.{PORT}")
-    candidates = [Path(tempfile.gettempdir()), Path("/tmp"), Path("/var/tmp")]
+    candidates = [parent] if parent else [Path(tempfile.gettempdir()), Path("/tmp"), Path("/var/tmp")]
     for place in candidates:
-        if place.is_dir() and len(os.fsencode(place)) <= room and _is_reachable(place):
+        is_usable = place.is_dir() and os.access(place, os.W_OK) and _is_reachable(place)
+        if is_usable and len(os.fsencode(place)) <= room:
             return place
     sys.exit(
-        f"no directory for it: each of {', '.join(map(str, candidates))} is private, missing or too long a name"
+        f"no directory for it; private, read-only, missing or too long a name: {', '.join(map(str, candidates))}"
     )
 
 
@@ -178,4 +180,5 @@ def _is_root() -> bool:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2:])
+    _, _binaries, _parent, *_settings = sys.argv
+    main(Path(_binaries), Path(_parent) if _parent else None, _settings)

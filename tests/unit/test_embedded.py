@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import psycopg
 import pytest
@@ -90,6 +91,21 @@ def test_a_temporary_directory_with_a_long_name_does_not_matter(
     monkeypatch.setenv("TMPDIR", str(long))
     with EmbeddedServer(durable=False) as server:
         assert _ask(server, "SELECT 1") == 1
+
+
+def test_it_lives_where_it_is_told_to() -> None:
+    with TemporaryDirectory(dir="/var/tmp") as name:
+        parent = Path(name)
+        parent.chmod(0o755)
+        with EmbeddedServer(durable=False, parent=parent) as server:
+            assert server.directory.parent == parent
+            assert _ask(server, "SHOW data_directory") == str(server.directory / "data")
+        assert not any(parent.iterdir())
+
+
+def test_a_place_where_it_cannot_live_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(EmbeddedServerError, match=r"missing or too long a name: .*nowhere"):
+        EmbeddedServer(parent=tmp_path / "nowhere").__enter__()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root's server runs under another account")
