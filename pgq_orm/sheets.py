@@ -60,8 +60,8 @@ def age(seconds: float) -> str:
 
 
 def since(instant: datetime) -> float:
-    """How many seconds ago that was."""
-    return (datetime.now(UTC) - instant).total_seconds()
+    """How many seconds ago that was; without a zone, by this process's clock."""
+    return (datetime.now(UTC) - instant.astimezone(UTC)).total_seconds()
 
 
 def printable(text: str, but: str = "") -> str:

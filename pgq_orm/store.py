@@ -20,6 +20,10 @@ BOOKKEEPING_SETTINGS = {
     "application_name": "pgq-orm",
     "statement_timeout": f"{STATEMENT_SECONDS}s",
     "lock_timeout": f"{LOCK_SECONDS}s",
+    # However the server spells times for others. Two of one zone with changing clocks would compare by what they show.
+    "timezone": "UTC",
+    "datestyle": "ISO, YMD",
+    "intervalstyle": "postgres",
     # Limits are counted after a lock, by statements that see what was committed until then.
     "default_transaction_isolation": "read committed",
     # The statements are written for the indexes they have. Without statistics, or with stale ones, the planner

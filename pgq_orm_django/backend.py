@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from django.conf import settings
 from django.core.checks import CheckMessage, Error
 from django.utils import timezone
 from django.utils.module_loading import import_string
@@ -137,7 +138,7 @@ async def run_task(job: snapshots.Job) -> dict[str, Any]:
         task,
         call,
         TaskResultStatus.RUNNING,
-        enqueued_at=job.created,
+        enqueued_at=job.created if settings.USE_TZ else timezone.make_naive(job.created),
         started_at=timezone.now(),
         worker_ids=[str(job.worker_id)] * (job.attempts + 1),
     )

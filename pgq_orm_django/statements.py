@@ -58,10 +58,13 @@ def run_on(connection: BaseDatabaseWrapper, operation: Operation[T]) -> T:
         try:
             cursor.execute(operation.statement.pyformat, operation.params)
         except ProgrammingError as error:
-            if isinstance(error.__cause__, UndefinedTable):
-                raise SchemaError(missing(connection.alias)) from error
-            raise
+            raise in_our_words(error, connection.alias) from error.__cause__
         return operation.read(cursor.fetchall() if cursor.description else ())
+
+
+def in_our_words(error: ProgrammingError, using: str) -> Exception:
+    """SchemaError for Django's error about a table that is missing; any other as it is."""
+    return SchemaError(missing(using)) if isinstance(error.__cause__, UndefinedTable) else error
 
 
 def _naming_the_twin() -> SynchronousOnlyOperation:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -17,9 +18,12 @@ from pgq_orm.sqlalchemy.store import open_store
 from pgq_orm.store import BOOKKEEPING_SETTINGS, CANCEL, Store, require_schema
 from tests.conformance.bindings import STORES
 from tests.conformance.tables import Tables
-from tests.databases import Driver, fresh_database, sqlalchemy_url
+from tests.databases import Driver, database_name, fresh_database, sqlalchemy_url
 from tests.eventually import aeventually
 
+TIMES = (
+    """SELECT TIMESTAMPTZ '2026-10-25 00:30:00+00', TIMESTAMPTZ '2026-10-25 01:30:00+00', INTERVAL '1 hour'"""
+)
 each_store = pytest.mark.parametrize("open_store", STORES.values(), ids=list(STORES))
 
 
@@ -94,6 +98,21 @@ async def test_its_connections_are_set_up_for_the_statements(store: Store) -> No
     for name in BOOKKEEPING_SETTINGS:
         expected = "30s" if name == "statement_timeout" else BOOKKEEPING_SETTINGS[name]
         assert await store.run(asking(f"SHOW {name}")) == expected
+
+
+@each_store
+async def test_times_mean_the_same_however_the_database_spells_them(
+    open_store: Callable[[str], Store], dsn: str, tables: Tables
+) -> None:
+    for said in ("timezone = 'Europe/Vienna'", "datestyle = 'German'", "intervalstyle = 'iso_8601'"):
+        tables.execute(f'ALTER DATABASE "{database_name(dsn)}" SET {said}')
+    store = open_store(dsn)
+    # half past two, and half past two again
+    first, second, wait = await store.run(
+        Operation(Statement("times", TIMES, TIMES), {}, lambda rows: tuple(rows[0]))
+    )
+    assert second - first == wait == timedelta(hours=1)
+    await store.close()
 
 
 async def test_a_statement_that_fails_does_not_disturb_the_next(store: Store) -> None:

@@ -1,12 +1,15 @@
 """The store: a worker's own connections, made like the project's and kept apart from them."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import psycopg
 import pytest
 from django.db import DataError, OperationalError, ProgrammingError, connection
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.signals import connection_created
 
 from pgq_orm import operations, storable
 from pgq_orm.errors import SchemaError
@@ -19,6 +22,8 @@ from tests.eventually import aeventually
 pytestmark = pytest.mark.usefixtures("db")
 
 PID = "SELECT pg_backend_pid()"
+OTHERS = """SELECT count(*) FROM pg_stat_activity
+    WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()"""
 
 
 @pytest.fixture
@@ -75,6 +80,53 @@ async def test_its_statements_commit_one_by_one_whatever_the_project_prefers(
     await store.close()
 
 
+@pytest.fixture
+def prepared_by_the_project() -> Iterator[list[Callable[[BaseDatabaseWrapper], None]]]:
+    """What a project does to each of its connections as soon as that is made."""
+    deeds: list[Callable[[BaseDatabaseWrapper], None]] = []
+
+    def prepare(connection: BaseDatabaseWrapper, **said: object) -> None:
+        for deed in deeds:
+            deed(connection)
+
+    connection_created.connect(prepare)
+    yield deeds
+    connection_created.disconnect(prepare)
+
+
+async def test_its_connections_are_made_as_the_project_makes_its_own(
+    store: DatabaseStore, prepared_by_the_project: list[Callable[[BaseDatabaseWrapper], None]]
+) -> None:
+    def enter_the_shop(connection: BaseDatabaseWrapper) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SET shop.tenant = 'ours'")
+
+    prepared_by_the_project.append(enter_the_shop)
+    assert await store.run(asking("SHOW shop.tenant")) == "ours"
+
+
+async def test_a_connection_that_nobody_waits_for_any_more_is_closed(
+    db: str, store: DatabaseStore, prepared_by_the_project: list[Callable[[BaseDatabaseWrapper], None]]
+) -> None:
+    is_made, may_go_on = threading.Event(), threading.Event()
+
+    def hesitate(connection: BaseDatabaseWrapper) -> None:
+        is_made.set()
+        may_go_on.wait(10)
+
+    prepared_by_the_project.append(hesitate)
+    asked = asyncio.create_task(store.run(asking("SELECT 1")))
+    await aeventually(is_made.is_set)
+    asked.cancel()
+    await asyncio.wait([asked])
+    assert asked.cancelled()
+    may_go_on.set()
+    with psycopg.connect(db, autocommit=True) as stranger:
+        await aeventually(lambda: stranger.execute(OTHERS).fetchone() == (0,))
+    prepared_by_the_project.clear()
+    assert await store.run(asking("SELECT 1")) == 1
+
+
 async def test_it_keeps_a_connection_for_the_next_statement(store: DatabaseStore) -> None:
     assert await store.run(asking(PID)) == await store.run(asking(PID))
 
@@ -96,7 +148,7 @@ async def test_a_sibling_shares_none(store: DatabaseStore) -> None:
         ("SELECT 1 / 0", DataError),
         ("SELECT pg_terminate_backend(pg_backend_pid())", OperationalError),
         ("SELECT no_such_column", ProgrammingError),
-        ("BEGIN; SELECT 1 / 0", DataError),
+        ("BEGIN", IndexError),  # there is no answer to be read, and a transaction is open
     ],
 )
 async def test_after_an_error_it_starts_afresh(
