@@ -26,7 +26,7 @@ def catching_exits(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T
 
 
 class Call(asyncio.Future[T]):
-    """A call in a thread. Await it to wait until it has really ended: being cancelled does not stop it.
+    """A call in a thread. Await it to wait until it has really ended: being cancelled stops it only before it begins.
 
     Whoever is cancelled meanwhile is told only then. `interrupt` is what may make it end sooner, called from the loop's
     thread at the first request. The second one says that the loop itself is ending, and leaves the thread behind.
@@ -55,7 +55,9 @@ class Call(asyncio.Future[T]):
         return False  # so that a task which awaits this notes its cancellation, and goes on to wait
 
     def run(self) -> None:
-        """Calls. In the thread."""
+        """Calls, unless it was asked to stop before that. In the thread."""
+        if self._is_asked_to_stop:
+            return
         try:
             self._returned.append(self._surroundings.run(catching_exits, self._call))
         except BaseException as error:

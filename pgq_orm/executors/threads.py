@@ -94,20 +94,25 @@ class HandlerThreads(Executor):
 
     def _bring(self) -> None:
         """Has one more thread look at what is waiting, if one is left."""
+        self._is_coming = (
+            True  # before a gate is taken: its thread may run out of patience, and come by itself
+        )
         try:
             gate = self._idle.pop()
         except IndexError:
             self._lend()
         else:
-            self._is_coming = True  # before it comes, and says that it is there
             gate.release()
 
     def _lend(self) -> None:
         with self._count:
-            if self._serving == self._limit or self._is_over:
-                return
-            self._serving += 1
-        self._is_coming = True
+            is_possible = self._serving < self._limit and not self._is_over
+            self._serving += is_possible
+        if not is_possible:
+            self._is_coming = False
+            if self._waiting and self._idle:
+                self._bring()  # one that fell idle meanwhile, while whoever had a call relied on us
+            return
         try:
             self._pool.submit(self._serve)
         except RuntimeError as error:

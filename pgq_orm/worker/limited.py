@@ -65,6 +65,11 @@ class LimitedFetcher(Service):
         self._quiet_at = 0.0  # monotonic; when the last wake-up's echo is over
         self._is_starved = False
 
+    @property
+    def wants_room(self) -> bool:
+        """Whether there may be something to pick, and no slot is free for it."""
+        return self._is_starved and any(outlook.at <= time.monotonic() for outlook in self._outlooks.values())
+
     def expect_ready(self) -> None:
         """Jobs may be ready that were not, whoever made them so."""
         self._quiet_at = time.monotonic() + ECHO_SECONDS

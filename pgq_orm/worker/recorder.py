@@ -135,7 +135,8 @@ class Recorder(Service):
                     REFUSED_SECONDS,
                     extra={"job_id": ended.id},
                 )
-                self._refused[ended.id] = ended
+                if self._is_leased(ended):
+                    self._refused[ended.id] = ended
                 self._refused_at = time.monotonic()
 
     async def _write_alone(self, ended: Ended) -> None:
@@ -168,7 +169,7 @@ class Recorder(Service):
         if not self._held:
             self._held_since = time.monotonic()
         self._held_at = time.monotonic()
-        self._held |= {ended.id: ended for ended in batch if ended.id in held}
+        self._held |= {ended.id: ended for ended in batch if ended.id in held and self._is_leased(ended)}
         self._pending[: len(batch)] = [ended for ended in batch if ended.id not in held]
         return True
 

@@ -436,6 +436,8 @@ class _Life:
         return min(self._board.free - len(self._anteroom), self._allowance.left)
 
     def _ahead(self) -> int:
+        if self._limited_fetcher.wants_room:
+            return 0  # what is picked ahead would take every slot before it is free
         # who may run no more than so many jobs must not pick any that may have to be given back
         return self._anteroom.ahead if self._allowance.left == math.inf else 0
 

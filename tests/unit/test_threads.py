@@ -230,6 +230,34 @@ async def test_the_loop_is_told_once_of_all_that_has_ended_since_it_looked(
     assert len(told) <= 2  # the last one may have ended when the loop looked already
 
 
+class Hesitant(list[Any]):
+    """Gates, of which one is taken long before it is opened: whoever does that loses the interpreter's lock."""
+
+    hesitates = False
+
+    def pop(self, *position: Any) -> Any:
+        gate = super().pop(*position)
+        if self.hesitates:
+            self.hesitates = False
+            time.sleep(0.3)
+        return gate
+
+
+async def test_a_thread_that_comes_by_itself_while_it_is_being_woken_does_not_keep_others_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(threads, "LINGER_SECONDS", 0.05)
+    with HandlerThreads(4, NAME) as hands:
+        hands._idle = idle = Hesitant()
+        await call_in_thread(hands, int)
+        await aeventually(lambda: bool(idle))
+        idle.hesitates = True
+        await call_in_thread(hands, int)
+        await aeventually(lambda: not idle)  # back to the pool
+        async with asyncio.timeout(PATIENCE):
+            await call_in_thread(hands, int)
+
+
 # Those who wait
 
 
@@ -237,11 +265,16 @@ async def test_being_cancelled_is_told_when_the_call_has_really_ended(
     any_threads: Executor, gate: threading.Event
 ) -> None:
     interrupted = []
-    call = call_in_thread(
-        any_threads, partial(wait_for, gate), lambda: interrupted.append(threading.current_thread())
-    )
+    has_begun = threading.Event()
+
+    def wait() -> str:
+        has_begun.set()
+        return wait_for(gate)
+
+    call = call_in_thread(any_threads, wait, lambda: interrupted.append(threading.current_thread()))
     waiting = asyncio.ensure_future(awaiting(call))
     await asyncio.sleep(0)
+    await aeventually(has_begun.is_set)
     waiting.cancel()
     await asyncio.sleep(0.01)
     assert not waiting.done()
@@ -251,6 +284,27 @@ async def test_being_cancelled_is_told_when_the_call_has_really_ended(
         await waiting
     assert call.has_returned
     assert call.result() == "waited"
+
+
+@pytest.mark.parametrize("kind", [HandlerThreads, ThreadPoolExecutor])
+@pytest.mark.parametrize("requests", [1, 2])
+async def test_a_call_that_is_cancelled_before_it_begins_is_never_made(
+    kind: type[HandlerThreads | ThreadPoolExecutor], requests: int, gate: threading.Event
+) -> None:
+    made: list[int] = []
+    with kind(1, NAME) as hands:
+        first = call_in_thread(hands, partial(wait_for, gate))
+        waiting = asyncio.ensure_future(awaiting(call_in_thread(hands, partial(made.append, 1))))
+        await asyncio.sleep(0)
+        for _ in range(requests):
+            waiting.cancel()
+        await asyncio.sleep(0)
+        gate.set()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        await first
+        await call_in_thread(hands, partial(made.append, 2))
+    assert made == [2]
 
 
 async def test_what_a_call_raises_after_its_waiter_was_cancelled_is_no_ones(

@@ -437,3 +437,20 @@ async def test_jobs_of_a_limit_that_is_not_used_up_do_not_make_the_worker_look_f
             await aeventually(lambda: len(queue.log()) == 60)
         assert 1 <= sent[PICK_LIMITED] <= 8, sent
         await aeventually(lambda: is_quiet(queue))
+
+
+@pytest.mark.parametrize("slots", [1, 4])
+async def test_limited_jobs_are_not_starved_by_short_ones_that_are_picked_ahead(
+    each_pgq: PgQueuer, queue: Queue, slots: int
+) -> None:
+    short: list[int] = []
+    limited: list[int] = []
+    each_pgq.entrypoint("short")(lambda job: short.append(job.id))
+    each_pgq.entrypoint("limited", concurrency_limit=1)(lambda job: limited.append(job.id))
+    queue.enqueue("short", [None] * 20_000)
+    async with running(each_pgq, max_concurrent_tasks=slots):
+        await aeventually(lambda: len(short) > 300)
+        queue.enqueue("limited", [None] * 3)
+        await aeventually(lambda: len(limited) == 3 or len(short) == 20_000, timeout=60)
+        assert len(short) < 20_000
+        queue.execute("DELETE FROM pgq_job WHERE status = 'queued'")

@@ -3,16 +3,25 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
+from uuid import uuid4
 
 import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from pgq_orm import PgQueuer
 from pgq_orm.models import Job
+from pgq_orm.operations.endings import Outcome
+from pgq_orm.sqlalchemy.store import open_store
+from pgq_orm.statuses import LogStatus
 from pgq_orm.store import BOOKKEEPING_SETTINGS
 from pgq_orm.worker import recorder
+from pgq_orm.worker.leases import Leases
+from pgq_orm.worker.recorder import Recorder
 from pgq_orm.worker.settings import QueueExecutionMode
 from tests.eventually import aeventually
+from tests.executors.jobs import picked_job
 from tests.worker.queues import Queue
 from tests.worker.wire import Wire
 from tests.worker.workers import running, seconds
@@ -169,6 +178,28 @@ async def test_a_job_that_an_application_holds_does_not_hold_up_the_others(
     runs = 2 if ending == "is to be retried" else 1
     assert {ran.count(job_id) for job_id in (job, *others)} == {runs}
     assert f"Job {job} is held by a transaction of somebody else" in caplog.text
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_of_two_outcomes_of_a_job_that_somebody_holds_the_one_whose_lease_is_valid_is_kept(
+    async_engine: AsyncEngine, queue: Queue
+) -> None:
+    [job_id] = queue.enqueue("work")
+    leases = Leases(on_dropped=lambda dropped: None)
+    store = open_store(async_engine)
+    writing = Recorder(
+        store=store, worker_id=uuid4(), leases=leases, on_delayed=lambda delay: None, on_idle=lambda: None
+    )
+    queue.execute("UPDATE pgq_job SET status = 'picked', lease = 3, worker_id = gen_random_uuid()")
+    leases.hold([replace(picked_job(), id=job_id, lease=3)])
+    with queue.hold(job_id):
+        for lease in (3, 1):  # the handler of the lost attempt ended only now
+            writing.add(Outcome(job_id, lease, LogStatus.SUCCESSFUL, 0.0, 0.1))
+        writing.start()
+        await asyncio.sleep(1)
+    await aeventually(lambda: queue.statuses(job_id) == ["successful"])
+    await writing.stop(1)
+    await store.close()
 
 
 @pytest.mark.usefixtures("impatient")
