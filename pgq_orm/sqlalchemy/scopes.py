@@ -18,7 +18,7 @@ from sqlalchemy.pool import QueuePool
 
 from pgq_orm.errors import RegistrationError
 from pgq_orm.sqlalchemy.engines import SessionFactory
-from pgq_orm.sqlalchemy.transactions import AsyncTransaction, SyncTransaction, require_unaborted
+from pgq_orm.sqlalchemy.transactions import AsyncTransaction, Begun, SyncTransaction, require_unaborted
 from pgq_orm.worker.pools import Pool
 
 
@@ -75,44 +75,63 @@ class EngineScopes:
     @asynccontextmanager
     async def transaction_in_loop(self, wanted: Mapping[str, Any]) -> AsyncIterator[AsyncTransaction]:
         ((name, kind),) = wanted.items()
-        async with self._open(kind, expire_on_commit=False) as session:
-            yield AsyncTransaction(name, session)
+        session = self._open(kind, expire_on_commit=False)
+        transaction = AsyncTransaction(name, session)
+        async with session:
+            yield transaction
 
     @contextmanager
     def transaction_in_thread(self, wanted: Mapping[str, Any]) -> Iterator[SyncTransaction]:
         ((name, kind),) = wanted.items()
-        with self._open(kind) as session:
-            yield SyncTransaction(name, session)
+        session = self._open(kind)
+        transaction = SyncTransaction(name, session)
+        with session:
+            yield transaction
 
     @asynccontextmanager
     async def _async_sessions(self, wanted: Mapping[str, Any]) -> AsyncIterator[Mapping[str, Any]]:
         async with AsyncExitStack() as stack:
-            sessions = {}
+            sessions: dict[str, AsyncSession] = {}
+            begun: dict[AsyncSession, Begun] = {}
             for name, kind in wanted.items():
+                # expire_on_commit: after a commit of its own an async handler may still read what it has loaded
+                session = self._open(kind, expire_on_commit=False)
+                begun[session] = Begun(session.sync_session)
                 # Not `session.begin()`: a handler may commit on its own and go on.
-                sessions[name] = await stack.enter_async_context(
-                    # expire_on_commit: after a commit of its own an async handler may still read what it has loaded
-                    self._open(kind, expire_on_commit=False)
-                )
+                sessions[name] = await stack.enter_async_context(session)
             yield sessions
-            for session in sessions.values():
-                if isinstance(session, AsyncSession):
-                    await session.run_sync(require_unaborted)
-                    await session.commit()
+            unfinished = [session for session in begun if session.in_transaction()]
+            for session in unfinished:
+                await session.run_sync(_prepare, begun[session])
+            for session in unfinished:
+                await session.commit()
 
     @contextmanager
     def _sessions(self, wanted: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
         with ExitStack() as stack:
-            sessions = {name: stack.enter_context(self._open(kind)) for name, kind in wanted.items()}
+            sessions: dict[str, Session] = {}
+            begun: dict[Session, Begun] = {}
+            for name, kind in wanted.items():
+                session = self._open(kind)
+                begun[session] = Begun(session)
+                sessions[name] = stack.enter_context(session)
             yield sessions
-            for session in sessions.values():
-                require_unaborted(session)
+            unfinished = [session for session in begun if session.in_transaction()]
+            for session in unfinished:
+                _prepare(session, begun[session])
+            for session in unfinished:
                 session.commit()
 
     def _open(self, kind: Any, **options: Any) -> Any:
         if self._factory is not None and issubclass(self._factory.class_, kind):
             return self._factory()
         return kind(self._engine, **options)
+
+
+def _prepare(session: Session, begun: Begun) -> None:
+    """Has whatever may fail do so now: once another session of the handler has committed, it is too late."""
+    require_unaborted(session, begun)
+    session.flush()
 
 
 def is_session(annotation: object, *, is_async: bool) -> bool:
