@@ -17,6 +17,7 @@ from pgq_orm.errors import (
 )
 from pgq_orm.operations.endings import Outcome
 from pgq_orm.orchestration import WorkflowHandle
+from pgq_orm.statuses import OnFailure
 from pgq_orm.workflows import Workflow, call, chain, group
 from tests.conformance.callers import Caller
 from tests.conformance.tables import Tables
@@ -259,6 +260,50 @@ async def test_what_failed_twice_is_run_a_third_time(
     end(job_id)
     status = await caller.ask("workflow_status", handle.id)
     assert [(job.name, job.status) for job in status.jobs] == [("extract", "successful"), ("load", "queued")]
+
+
+@pytest.mark.parametrize("on_failure", ["cancel", "ignore", "wait"])
+async def test_a_job_that_is_requeued_does_not_wait_for_a_parent_of_which_nothing_is_known_any_more(
+    caller: Caller, tables: Tables, end: Callable[..., int], on_failure: OnFailure
+) -> None:
+    flow = Workflow()
+    flow.add("load", depends_on=flow.add("extract"), on_failure=on_failure)
+    handle = await enqueued(caller, flow)
+    end(handle["extract"])
+    end(handle["load"], "exception")
+    await caller.ask("clear_queue_log", "extract")
+    again = await caller.ask("requeue_jobs", handle["load"])
+    await caller.commit()
+    end(again[handle["load"]])
+
+
+async def test_another_parent_does_not_bring_back_one_of_which_nothing_is_known_any_more(
+    caller: Caller, tables: Tables, end: Callable[..., int]
+) -> None:
+    flow = Workflow()
+    extract, transform = flow.add("extract"), flow.add("transform")
+    flow.add("load", depends_on=[extract, transform], on_failure="wait")
+    handle = await enqueued(caller, flow)
+    end(handle["extract"])
+    await caller.ask("clear_queue_log", "extract")
+    (late,) = await caller.enqueue("transform")
+    await caller.commit()
+    tables.execute("INSERT INTO pgq_dependency (job_id, depends_on) VALUES (%s, %s)", handle["load"], late)
+    assert tables.job(handle["load"]).waits_for == 2
+    end(handle["transform"])
+    end(late)
+    end(handle["load"])
+
+
+async def test_a_job_that_is_requeued_still_waits_for_a_parent_that_failed(
+    caller: Caller, tables: Tables, end: Callable[..., int]
+) -> None:
+    handle = await enqueued(caller, diamond(on_failure="wait"))
+    end(handle["extract"], "exception")
+    await caller.cancel([handle["transform"]])
+    again = await caller.ask("requeue_jobs", handle["transform"])
+    await caller.commit()
+    assert tables.job(again[handle["transform"]]).status == "waiting"
 
 
 async def test_cancelling_ends_what_waits_and_asks_what_runs(caller: Caller, tables: Tables) -> None:

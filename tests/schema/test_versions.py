@@ -31,7 +31,7 @@ def test_a_step_that_does_not_exist_is_refused(to: int, since: int) -> None:
 
 def test_every_statement_stands_alone() -> None:
     for statement in schema.up() + schema.down():
-        assert re.match(r"(CREATE|INSERT|DROP) ", statement)
+        assert re.match(r"(CREATE|GRANT|INSERT|DROP) ", statement)
         assert not statement.endswith(";")
 
 

@@ -557,6 +557,10 @@ $$;
 -- neither locks concurrent enqueuers against each other nor waits for anybody's commit.
 CREATE SEQUENCE pgq_wake_seq;
 
+-- For whoever may insert a job: the trigger runs with that one's rights, and the usual grants on sequences (USAGE, SELECT)
+-- do not allow setval, so that a commit would fail. There is nothing in it to be kept from anybody.
+GRANT USAGE, UPDATE ON SEQUENCE pgq_wake_seq TO PUBLIC;
+
 -- Wakes idle workers, whatever inserted the job. NOTIFY takes a lock that serialises commits, so at most one
 -- transaction in 20 ms sends it; a worker that has just found work looks again soon for those that did not.
 -- `SET LOCAL pgq.wake = off` silences a transaction: PREPARE TRANSACTION allows no NOTIFY.
@@ -856,8 +860,9 @@ CREATE TRIGGER pgq_job_ended AFTER DELETE ON pgq_job
     FOR EACH STATEMENT EXECUTE FUNCTION pgq_job_ended();
 
 -- Lets jobs wait for their parents: counts anew how many are open. That is a parent which has not ended, and one which
--- failed and must succeed on another try. Exact because the parents are locked first, and then read by a statement that
--- begins when nobody else can end them any more.
+-- failed and must succeed on another try. One whose log row is gone (pruned) can have no other try, and most likely has
+-- succeeded: nobody waits for it. Exact because the parents are locked first, and then read by a statement that begins
+-- when nobody else can end them any more.
 CREATE FUNCTION pgq_await_parents() RETURNS trigger
     LANGUAGE plpgsql
     SET search_path FROM CURRENT
@@ -947,8 +952,8 @@ BEGIN
         WHERE edge.job_id = child.id
             AND COALESCE(
                 (SELECT true FROM pgq_job WHERE id = edge.depends_on),
-                edge.on_failure = 'wait' AND NOT COALESCE(
-                    (SELECT status = 'successful' FROM pgq_log WHERE job_id = edge.depends_on AND NOT retried LIMIT 1),
+                edge.on_failure = 'wait' AND COALESCE(
+                    (SELECT status <> 'successful' FROM pgq_log WHERE job_id = edge.depends_on AND NOT retried LIMIT 1),
                     false
                 )
             )
