@@ -12,6 +12,8 @@ from pgq_orm.operations.picks import BEFORE_ALL_IDS, PRIORITIES, WHOLE_QUEUE, St
 
 SWEEP_SHARE = 1 / 20
 """How much of its time a worker with a backlog sweeps at the most: after a sweep of 5 ms not before 100 ms."""
+MOST_SECONDS = 5.0
+"""The longest time between sweeps: what turned up below a floor must not wait because one sweep was held up."""
 CHEAP_SECONDS = 0.01
 """What a sweep may take for an idle worker to begin every look at the start."""
 SETTLE_SECONDS = 0.1
@@ -77,7 +79,7 @@ class Floor:
         self.is_swept_out = is_sweep and not is_full
         if is_sweep:
             self._is_sweep_cheap = seconds < CHEAP_SECONDS
-            self.sweeps_at = now + seconds / SWEEP_SHARE
+            self.sweeps_at = now + min(seconds / SWEEP_SHARE, MOST_SECONDS)
             if self._swept_id > BEFORE_ALL_IDS:
                 lowest = min((job.priority for job in jobs), default=PRIORITIES[-1])
                 self._passed_above = lowest if is_full else PRIORITIES[0] - 1

@@ -8,6 +8,7 @@ from pgq_orm.operations.picks import BEFORE_ALL_IDS, PRIORITIES, WHOLE_QUEUE, St
 from pgq_orm.worker.floors import (
     CHEAP_SECONDS,
     MOST_PRIORITIES,
+    MOST_SECONDS,
     SETTLE_SECONDS,
     SWEEP_SHARE,
     TRUST_SECONDS,
@@ -69,9 +70,15 @@ def test_an_id_raises_the_floor_only_when_smaller_ones_are_committed() -> None:
 
 
 def test_a_sweep_comes_again_after_a_multiple_of_what_it_took() -> None:
-    floor, _ = settled(jobs((0, 9)), seconds=1.0)
-    assert floor.stretches(100.0 + 1.0 / SWEEP_SHARE - 0.01) is not WHOLE_QUEUE
-    assert floor.stretches(100.0 + 1.0 / SWEEP_SHARE) is WHOLE_QUEUE
+    floor, _ = settled(jobs((0, 9)), seconds=0.2)
+    assert floor.stretches(100.0 + 0.2 / SWEEP_SHARE - 0.01) is not WHOLE_QUEUE
+    assert floor.stretches(100.0 + 0.2 / SWEEP_SHARE) is WHOLE_QUEUE
+
+
+def test_a_sweep_that_was_held_up_does_not_put_off_the_next_for_long() -> None:
+    floor, _ = settled(jobs((0, 9)), seconds=60.0)
+    assert floor.stretches(100.0 + MOST_SECONDS - 0.01) is not WHOLE_QUEUE
+    assert floor.stretches(100.0 + MOST_SECONDS) is WHOLE_QUEUE
 
 
 def test_what_turns_up_below_the_floor_is_looked_for_at_once() -> None:
@@ -93,11 +100,11 @@ def test_without_a_backlog_every_look_begins_at_the_start_if_that_is_cheap() -> 
 
 
 def test_without_a_backlog_a_dear_sweep_still_waits_its_turn() -> None:
-    floor, now = settled(jobs((0, 9)), seconds=1.0)
+    floor, now = settled(jobs((0, 9)), seconds=0.2)
     floor.looked(floor.stretches(now), [], seconds=0.001, now=now, is_full=False)
     assert not floor.is_swept_out
     assert floor.stretches(now) is not WHOLE_QUEUE
-    assert floor.sweeps_at == 100.0 + 1.0 / SWEEP_SHARE
+    assert floor.sweeps_at == 100.0 + 0.2 / SWEEP_SHARE
 
 
 def test_a_queue_of_countless_priorities_is_walked_from_the_start() -> None:

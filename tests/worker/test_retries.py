@@ -104,6 +104,7 @@ async def test_a_retry_without_a_delay_does_not_wait_for_the_next_sweep(
     """A busy machine makes looks slow, and so sweeps rare; meanwhile the job's id lies below the floor."""
     monkeypatch.setattr(floors, "CHEAP_SECONDS", 0.0)
     monkeypatch.setattr(floors, "SWEEP_SHARE", 1e-6)
+    monkeypatch.setattr(floors, "MOST_SECONDS", 3600.0)
     may_fail = asyncio.Event()
 
     @pgq.entrypoint("flaky", max_attempts=2, backoff=Backoff(timedelta(0), timedelta(0)))
