@@ -1,5 +1,6 @@
 """Scopes: one thread, and so one connection to each database, for every job that runs; clean before and after it."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import (
@@ -19,6 +20,7 @@ from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from psycopg.pq import TransactionStatus
 
+from pgq_orm import contexts
 from pgq_orm.worker.pools import Pool
 from pgq_orm_django.transactions import AsyncAtomicTransaction, AtomicTransaction, check_transactional
 
@@ -111,19 +113,43 @@ class Slot(Executor):
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="pgq-handler-slot")
-        self._is_used = False  # loop thread only; since the last job left
+        self.is_used = False  # loop thread only
+        """Whether the job that has it has done anything here."""
+        self._calls: set[Future[Any]] = set()  # added in the loop's thread, taken out in any
+        """What has not ended."""
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether something of the job's runs here, though nobody may await it any more."""
+        return bool(self._calls)
 
     def submit(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        if not self._is_used:
-            self._is_used = True
+        if not self.is_used:
+            self.is_used = True
             self._thread.submit(clean_connections)
-        return self._thread.submit(call, *args, **kwargs)
+        future = self._thread.submit(call, *args, **kwargs)
+        self._calls.add(future)
+        future.add_done_callback(self._calls.discard)
+        return future
 
-    def leave(self) -> None:
-        """Tells that the job has ended."""
-        if self._is_used:
-            self._is_used = False
-            self._thread.submit(clean_connections)
+    async def leave(self) -> None:
+        """Cleans up behind the job, and waits for what it has left running: asgiref does not, once it is cancelled.
+
+        Whoever is cancelled meanwhile is told only then, unless the loop itself is ending: then it stays busy.
+        """
+        self.is_used = False
+        cleaning = self._thread.submit(clean_connections)
+        if not self.is_busy:
+            return
+        cleaned = asyncio.wrap_future(cleaning)
+        was_cancelled: asyncio.CancelledError | None = None
+        while not cleaned.done() and not _is_loop_ending():
+            try:
+                await asyncio.wait([cleaned])
+            except asyncio.CancelledError as error:
+                was_cancelled = error
+        if was_cancelled is not None:
+            raise was_cancelled
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         self._thread.submit(connections.close_all)
@@ -160,11 +186,22 @@ class _InSlot(AbstractAsyncContextManager[Mapping[str, Any]]):
         return {}
 
     async def __aexit__(self, *raised: object) -> None:
+        await self._context.__aexit__(*raised)  # type: ignore[no-untyped-call]
         try:
-            await self._context.__aexit__(*raised)  # type: ignore[no-untyped-call]
+            if self._slot.is_used:
+                await self._slot.leave()
         finally:
-            self._slot.leave()
-            self._idle.append(self._slot)
+            if self._slot.is_busy:
+                self._slot.shutdown(wait=False)  # left behind: the next job's calls would wait for this one's
+            else:
+                self._idle.append(self._slot)
+
+
+def _is_loop_ending() -> bool:
+    """Whether somebody else than the worker has cancelled this task, which it does no more than once."""
+    task, context = asyncio.current_task(), contexts.current()
+    is_ours = context is not None and context.cancellation.has_interrupted
+    return task is not None and task.cancelling() > is_ours
 
 
 @contextmanager

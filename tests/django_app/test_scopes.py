@@ -2,7 +2,9 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any, cast
 
@@ -12,15 +14,16 @@ from asgiref.sync import async_to_sync, sync_to_async
 from django.db import connection, transaction
 
 from pgq_orm.applications import PgQueuer
-from pgq_orm.models import Job
+from pgq_orm.models import Context, Job
 from pgq_orm.registry import Registry
 from pgq_orm.retries import Backoff
+from pgq_orm.worker import runner
 from pgq_orm.worker.settings import QueueExecutionMode
 from pgq_orm_django import aenqueue, enqueue, models
 from pgq_orm_django.scopes import ConnectionScopes
 from pgq_orm_django.store import DatabaseStore
 from tests.django_app.shop.models import Order
-from tests.eventually import eventually
+from tests.eventually import aeventually, eventually
 
 pytestmark = pytest.mark.usefixtures("db")
 
@@ -260,6 +263,93 @@ def test_what_a_job_enqueues_in_a_block_that_rolls_back_is_gone() -> None:
     drain(handler)
     assert outcomes() == [("exception", "ZeroDivisionError: refused")]
     assert not models.Job.objects.exists()
+
+
+async def wait_for_it(call: Callable[[], Any], context: Context) -> None:
+    await sync_to_async(call)()
+
+
+async def wait_until_asked_to_stop(call: Callable[[], Any], context: Context) -> None:
+    with context.cancellation:
+        await sync_to_async(call)()
+
+
+async def give_it_up(call: Callable[[], Any], context: Context) -> None:
+    with suppress(TimeoutError):
+        await asyncio.wait_for(sync_to_async(call)(), timeout=0.05)
+
+
+async def let_it_run(call: Callable[[], Any], context: Context) -> None:
+    calling = asyncio.create_task(sync_to_async(call)())
+    context.resources[context.job.id] = calling  # the loop itself keeps no more than a weak reference
+    await asyncio.sleep(0)
+
+
+async def wait_for_one_of_two(call: Callable[[], Any], context: Context) -> None:
+    await asyncio.gather(sync_to_async(call)(), sync_to_async(int)())
+
+
+leaving = pytest.mark.parametrize(
+    "leave",
+    [wait_for_it, wait_until_asked_to_stop, give_it_up, let_it_run, wait_for_one_of_two],
+    ids=lambda leave: leave.__name__,
+)
+
+
+class TestACallThatTheHandlerHasLeftRunning:
+    @leaving
+    @pytest.mark.parametrize("slots", [1, 2])
+    def test_keeps_the_slot_and_the_limit_until_it_has_ended(
+        self, leave: Callable[..., Any], slots: int
+    ) -> None:
+        events: list[str] = []
+        registry = Registry()
+
+        def sleep() -> None:
+            events.append("calls")
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_sleep(0.5)")
+            events.append("ends")
+
+        @registry.entrypoint("mail", timeout=timedelta(seconds=0.2), concurrency_limit=1)
+        async def handler(job: Job, context: Context) -> None:
+            events.append("begins")
+            await leave(sleep, context)
+
+        enqueue(["mail"] * 2)
+        work(registry, max_concurrent_tasks=slots)
+        assert events == ["begins", "calls", "ends"] * 2
+
+    @leaving
+    def test_does_not_keep_the_worker_from_ending_at_once(
+        self, leave: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(runner, "INTERRUPTION_SECONDS", 0.2)
+        registry, called, released = Registry(), threading.Event(), threading.Event()
+        pgq = PgQueuer(DatabaseStore("default"), registry=registry)
+
+        def hang() -> None:
+            connection.ensure_connection()
+            called.set()
+            released.wait(30)
+
+        @registry.entrypoint("mail")
+        async def handler(job: Job, context: Context) -> None:
+            await leave(hang, context)
+
+        async def stop_in_the_middle() -> None:
+            running = asyncio.create_task(pgq.run())
+            await aeventually(called.is_set)
+            pgq.stop_now()
+            await running
+
+        enqueue("mail")
+        began = time.monotonic()
+        asyncio.run(stop_in_the_middle())
+        assert time.monotonic() - began < 15
+        released.set()
+        assert [(job.status, job.attempts) for job in models.Job.objects.all()] == [("queued", 0)]
+        eventually(lambda: other_connections() == 0)
 
 
 def test_a_job_that_needs_no_database_opens_no_connection() -> None:
