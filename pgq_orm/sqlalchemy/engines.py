@@ -12,8 +12,7 @@ from sqlalchemy.ext.asyncio import (
 )
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
-from pgq_orm.sqlalchemy.models import Job
-from pgq_orm.sqlalchemy.session import AsyncTarget, SyncTarget, require_async, require_sync
+from pgq_orm.sqlalchemy.session import JOBS, AsyncTarget, SyncTarget, require_async, require_sync
 
 SessionFactory: TypeAlias = async_sessionmaker[Any] | sessionmaker[Any]
 
@@ -25,9 +24,9 @@ def engine_behind(target: AsyncTarget | SyncTarget) -> AsyncEngine | Engine:
             return engine_behind(target())
         case AsyncSession():
             # a facade like any other: what counts is the engine that is behind it
-            return AsyncEngine(target.sync_session.get_bind(mapper=Job).engine)
+            return AsyncEngine(target.sync_session.get_bind(mapper=JOBS).engine)
         case Session():
-            return target.get_bind(mapper=Job).engine
+            return target.get_bind(mapper=JOBS).engine
         case AsyncConnection() | Connection():
             return target.engine
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
-from sqlalchemy import Connection, CursorResult, Engine, Result
+from sqlalchemy import Connection, CursorResult, Engine, Result, inspect
 from sqlalchemy.exc import (
     InvalidRequestError,
     ProgrammingError,
@@ -27,7 +27,9 @@ T = TypeVar("T")
 SyncTarget: TypeAlias = Session | Connection | scoped_session[Any]
 AsyncTarget: TypeAlias = AsyncSession | AsyncConnection | async_scoped_session[Any]
 
-_JOBS = {"mapper": Job}
+JOBS = inspect(Job)
+"""The mapper, which is what a session's own `get_bind` expects of SQLAlchemy."""
+ON_JOBS = {"mapper": JOBS}
 """Which of a session's several databases: the one that Job is bound to."""
 
 _UNDEFINED_TABLE = "42P01"
@@ -39,7 +41,7 @@ def run(target: SyncTarget, operation: Operation[T]) -> T:
     carrier = target() if isinstance(target, scoped_session) else target
     try:
         if isinstance(carrier, Session):
-            result = carrier.execute(clause(operation.statement), operation.params, bind_arguments=_JOBS)
+            result = carrier.execute(clause(operation.statement), operation.params, bind_arguments=ON_JOBS)
         else:
             result = carrier.execute(clause(operation.statement), operation.params)
         return operation.read(_rows(result))
@@ -113,7 +115,7 @@ def _require_postgresql(target: Session | Connection | None) -> None:
             "the AsyncConnection has not been started: use it inside `async with engine.begin()`"
         )
     try:
-        dialect = (target.get_bind(mapper=Job) if isinstance(target, Session) else target).dialect
+        dialect = (target.get_bind(mapper=JOBS) if isinstance(target, Session) else target).dialect
     except UnboundExecutionError as error:
         raise SessionError(
             "the session is bound to no database for pgq-orm's tables: give it a default engine, "

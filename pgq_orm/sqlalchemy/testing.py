@@ -14,18 +14,15 @@ from sqlalchemy.util.concurrency import greenlet_spawn
 
 from pgq_orm.models import Job as PickedJob
 from pgq_orm.operations import Operation
-from pgq_orm.sqlalchemy.models import Job
 from pgq_orm.sqlalchemy.queries import Queries, open_queries
 from pgq_orm.sqlalchemy.scopes import EngineScopes, is_session
-from pgq_orm.sqlalchemy.session import AsyncTarget, SyncTarget, run, run_async
+from pgq_orm.sqlalchemy.session import ON_JOBS, AsyncTarget, SyncTarget, run, run_async
 from pgq_orm.steps import Steps
 from pgq_orm.testing.bench import Attempt, Bench, Drained, Wish
 from pgq_orm.testing.expectations import Finding
 from pgq_orm.testing.threads import AwaitedCalls, LentThread
 
 T = TypeVar("T")
-
-_JOBS = {"mapper": Job}
 
 
 def drain(session: Any, wish: Wish) -> Any:
@@ -61,7 +58,7 @@ def _drain(target: SyncTarget, wish: Wish) -> Drained:
         return _drain_connection(session, wish)
     session.flush()
     try:
-        return _drain_connection(session.connection(bind_arguments=_JOBS), wish)
+        return _drain_connection(session.connection(bind_arguments=ON_JOBS), wish)
     finally:
         session.expire_all()
 
@@ -99,7 +96,7 @@ async def _drain_async(target: AsyncTarget, wish: Wish) -> list[Attempt]:
         return (await Bench(_AsyncTable(session), wish).drain()).give()
     await session.flush()
     try:
-        connection = await session.connection(bind_arguments=_JOBS)
+        connection = await session.connection(bind_arguments=ON_JOBS)
         drained = await Bench(_AsyncTable(connection), wish).drain()
     finally:
         await session.run_sync(_reload)

@@ -93,10 +93,10 @@ async def test_a_hook_on_the_session_hears_of_an_enqueue_and_which_database_it_i
 
     @event.listens_for(session, "do_orm_execute")
     def hear(state: Any) -> None:
-        heard.append((str(state.statement)[:19], state.bind_arguments["mapper"]))
+        heard.append((str(state.statement)[:19], state.bind_mapper))
 
     await caller.enqueue("mail")
-    assert heard == [("INSERT INTO pgq_job", Job)]
+    assert heard == [("INSERT INTO pgq_job", Job.__mapper__)]
 
 
 @pytest.mark.parametrize("autoflush", [True, False])

@@ -1,6 +1,7 @@
 """Factories: sessions made the application's way, which begin or close otherwise, or reach several databases."""
 
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine, create_engine, text
@@ -11,6 +12,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, sess
 from pgq_orm import PgQueuer
 from pgq_orm.models import Job
 from pgq_orm.sqlalchemy import Job as MappedJob
+from pgq_orm.sqlalchemy import Queries
 from pgq_orm.worker.settings import QueueExecutionMode
 from tests.databases import fresh_database, sqlalchemy_url
 from tests.worker.queues import Queue
@@ -221,6 +223,32 @@ async def test_so_does_one_that_a_plain_function_swallowed(
     assert await done(pgq, queue) == FAILURE
     assert other_orders.numbers() == []
     other.dispose()
+
+
+async def test_a_session_may_route_by_the_mapper_as_sqlalchemy_passes_it(
+    async_engine: AsyncEngine, other_async_engine: AsyncEngine, queue: Queue, other_orders: Orders
+) -> None:
+    asked: set[object] = set()
+
+    class RoutingSession(Session):
+        def get_bind(self, mapper: Any = None, **others: Any) -> Engine:
+            if mapper is None:
+                return async_engine.sync_engine
+            asked.add(mapper.class_)
+            ours = issubclass(mapper.class_, Order)
+            return (other_async_engine if ours else async_engine).sync_engine
+
+    pgq = PgQueuer(async_sessionmaker(sync_session_class=RoutingSession))
+
+    @pgq.entrypoint("post", transactional=True)
+    async def post(job: Job, session: AsyncSession) -> None:
+        session.add(Order(number=1))
+        await Queries(session).enqueue("next")
+
+    assert await done(pgq, queue) == SUCCESS
+    assert other_orders.numbers() == [1]
+    assert [job.entrypoint for job in queue.jobs()] == ["next"]
+    assert asked == {Order, MappedJob}
 
 
 async def test_a_transaction_that_the_handler_took_back_is_none_of_the_next_ones(
