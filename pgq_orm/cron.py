@@ -49,6 +49,15 @@ def check(expression: str, timezone: str) -> None:
             f"not a cron expression: {expression!r}; expected five fields, for example '*/5 * * * *', "
             "six with seconds at the end, or '@hourly'"
         )
+    check_timezone(timezone)
+    try:
+        next_run(expression, timezone, _ANY_DAY)
+    except CroniterError as error:
+        raise RegistrationError(f"the cron expression {expression!r} names a day that never comes") from error
+
+
+def check_timezone(timezone: str) -> None:
+    """Raises RegistrationError if the time zone does not exist. Cheap for one that does."""
     try:
         ZoneInfo(timezone)
     # OSError: 'Europe' is a directory
@@ -57,10 +66,6 @@ def check(expression: str, timezone: str) -> None:
             f"unknown time zone: {timezone!r}; expected a name such as 'UTC' or 'Europe/Vienna' "
             "(pip install tzdata if the system has no time zones)"
         ) from error
-    try:
-        next_run(expression, timezone, _ANY_DAY)
-    except CroniterError as error:
-        raise RegistrationError(f"the cron expression {expression!r} names a day that never comes") from error
 
 
 def _change_of_clocks(before: datetime, later: datetime) -> datetime:

@@ -233,6 +233,18 @@ class Schedule(models.Model):
             CheckConstraint(
                 condition=Q(catch_up__in=["latest", "all", "none"]), name="pgq_schedule_catch_up_check"
             ),
+            CheckConstraint(
+                condition=Q(next_run__gte=datetime(YEARS.start, 1, 1, tzinfo=UTC))
+                & Q(next_run__lt=datetime(YEARS.stop, 1, 1, tzinfo=UTC)),
+                name="pgq_schedule_next_run_check",
+                violation_error_message="The next run must lie in the years 1900 to 9000.",
+            ),
+            CheckConstraint(
+                condition=Q(last_run__gte=datetime(YEARS.start, 1, 1, tzinfo=UTC))
+                & Q(last_run__lt=datetime(YEARS.stop, 1, 1, tzinfo=UTC)),
+                name="pgq_schedule_last_run_check",
+                violation_error_message="The last run must lie in the years 1900 to 9000.",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -317,6 +329,12 @@ class Queue(models.Model):
                 condition=Q(paused=True) | Q(resume_at__isnull=True),
                 name="pgq_queue_resume_at_check",
                 violation_error_message="Only a paused queue can be resumed at a time.",
+            ),
+            CheckConstraint(
+                condition=Q(resume_at__gte=datetime(YEARS.start, 1, 1, tzinfo=UTC))
+                & Q(resume_at__lt=datetime(YEARS.stop, 1, 1, tzinfo=UTC)),
+                name="pgq_queue_resume_at_years_check",
+                violation_error_message="The end of a pause must lie in the years 1900 to 9000.",
             ),
         ]
 

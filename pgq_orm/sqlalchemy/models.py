@@ -259,6 +259,14 @@ class Schedule(Base):
     __table_args__ = (
         UniqueConstraint("entrypoint", "expression", name="pgq_schedule_key"),
         CheckConstraint(one_of("catch_up", ("latest", "all", "none")), name="pgq_schedule_catch_up_check"),
+        CheckConstraint(
+            "next_run >= '1900-01-01 00:00:00+00' AND next_run < '9001-01-01 00:00:00+00'",
+            name="pgq_schedule_next_run_check",
+        ),
+        CheckConstraint(
+            "last_run >= '1900-01-01 00:00:00+00' AND last_run < '9001-01-01 00:00:00+00'",
+            name="pgq_schedule_last_run_check",
+        ),
     )
 
     jobs: Mapped[list["Job"]] = relationship(
@@ -319,6 +327,10 @@ class Queue(Base):
         CheckConstraint("rate_limit > 0", name="pgq_queue_rate_limit_check"),
         CheckConstraint("rate_limit_window > '0'", name="pgq_queue_rate_limit_window_check"),
         CheckConstraint("paused OR resume_at IS NULL", name="pgq_queue_resume_at_check"),
+        CheckConstraint(
+            "resume_at >= '1900-01-01 00:00:00+00' AND resume_at < '9001-01-01 00:00:00+00'",
+            name="pgq_queue_resume_at_years_check",
+        ),
     )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from datetime import timedelta
 
 from pgq_orm import cron, operations
+from pgq_orm.errors import RegistrationError
 from pgq_orm.operations.schedules import ScheduleRow, Tick
 from pgq_orm.registry import ScheduleEntry
 from pgq_orm.store import Store
@@ -33,13 +34,14 @@ class Scheduler(Service):
         self._schedules = {(entry.entrypoint, entry.expression): entry for entry in schedules}
         self._is_registered = False
         self._is_busy = False
+        self._unknown_timezones: dict[int, str] = {}  # by the schedule's id: what has been told of
 
     async def tick(self) -> float:
         if not self._schedules:
             return NEVER
         if not self._is_registered:
             await self._register()
-        rows = [row for row in await self._read() if not row.paused]
+        rows = [row for row in await self._read() if not row.paused and self._has_timezone(row)]
         due = [row for row in rows if row.next_run <= row.clock]
         if due and await self._fire(due):
             return 0  # there may be more
@@ -85,6 +87,23 @@ class Scheduler(Service):
         rows = await self._store.run(operations.read_schedules(names))
         # An expression that this application no longer declares rests until somebody declares it again.
         return [row for row in rows if (row.entrypoint, row.expression) in self._schedules]
+
+    def _has_timezone(self, row: ScheduleRow) -> bool:
+        """Whether there is a time zone to reckon in. A row that somebody has misspelt must not stop the others."""
+        try:
+            cron.check_timezone(row.timezone)
+        except RegistrationError as error:
+            if self._unknown_timezones.get(row.id) != row.timezone:
+                self._unknown_timezones[row.id] = row.timezone
+                logger.error(
+                    "Schedule %s (%s) rests until its row is corrected, or a worker that declares it starts: %s",
+                    row.entrypoint,
+                    row.expression,
+                    error,
+                )
+            return False
+        self._unknown_timezones.pop(row.id, None)
+        return True
 
     async def _fire(self, due: list[ScheduleRow]) -> bool:
         fired = await self._store.run(operations.fire([_tick(row) for row in due]))

@@ -221,6 +221,22 @@ class Migration(migrations.Migration):
                                 condition=models.Q(catch_up__in=["latest", "all", "none"]),
                                 name="pgq_schedule_catch_up_check",
                             ),
+                            models.CheckConstraint(
+                                condition=models.Q(
+                                    next_run__gte=datetime.datetime(1900, 1, 1, tzinfo=datetime.UTC)
+                                )
+                                & models.Q(next_run__lt=datetime.datetime(9001, 1, 1, tzinfo=datetime.UTC)),
+                                name="pgq_schedule_next_run_check",
+                                violation_error_message="The next run must lie in the years 1900 to 9000.",
+                            ),
+                            models.CheckConstraint(
+                                condition=models.Q(
+                                    last_run__gte=datetime.datetime(1900, 1, 1, tzinfo=datetime.UTC)
+                                )
+                                & models.Q(last_run__lt=datetime.datetime(9001, 1, 1, tzinfo=datetime.UTC)),
+                                name="pgq_schedule_last_run_check",
+                                violation_error_message="The last run must lie in the years 1900 to 9000.",
+                            ),
                         ],
                     },
                 ),
@@ -319,6 +335,14 @@ class Migration(migrations.Migration):
                                 condition=models.Q(paused=True) | models.Q(resume_at__isnull=True),
                                 name="pgq_queue_resume_at_check",
                                 violation_error_message="Only a paused queue can be resumed at a time.",
+                            ),
+                            models.CheckConstraint(
+                                condition=models.Q(
+                                    resume_at__gte=datetime.datetime(1900, 1, 1, tzinfo=datetime.UTC)
+                                )
+                                & models.Q(resume_at__lt=datetime.datetime(9001, 1, 1, tzinfo=datetime.UTC)),
+                                name="pgq_queue_resume_at_years_check",
+                                violation_error_message="The end of a pause must lie in the years 1900 to 9000.",
                             ),
                         ],
                     },

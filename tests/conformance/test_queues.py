@@ -81,6 +81,15 @@ async def test_another_pause_takes_the_place_of_the_first(binding: Binding, tabl
     assert (state.paused, state.resume_at) == (True, None)
 
 
+@pytest.mark.parametrize("instant", ["infinity", "-infinity", "1899-12-31 00:00Z", "9001-01-01 00:00Z"])
+async def test_an_end_of_a_pause_that_workers_could_not_read_is_not_stored(
+    tables: Tables, instant: str
+) -> None:
+    with pytest.raises(psycopg.errors.CheckViolation, match="pgq_queue_resume_at_years_check"):
+        tables.execute("INSERT INTO pgq_queue (name, paused, resume_at) VALUES ('mail', true, %s)", instant)
+    tables.execute("INSERT INTO pgq_queue (name, paused) VALUES ('mail', true)")  # for good
+
+
 async def test_a_declared_queue_begins_with_what_the_code_says(binding: Binding, tables: Tables) -> None:
     declared = Queue("mail", concurrency=4, rate_limit=100, rate_limit_window=60)
     assert await ask(binding, queues.declare_queue(declared)) == ["mail"]

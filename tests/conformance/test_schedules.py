@@ -188,6 +188,26 @@ async def test_a_schedule_that_was_paused_or_moved_meanwhile_does_not_fire(
     assert tables.count_jobs() == 0
 
 
+async def test_a_tick_that_is_still_to_come_does_not_fire_whatever_a_worker_takes_for_now(
+    binding: Binding, tables: Tables
+) -> None:
+    soon = ago(hours=-1)
+    schedule_id = tables.add_schedule(next_run=soon)
+    assert await fire(binding, Tick(schedule_id, soon, soon + timedelta(days=1), is_kept=True)) == {}
+    assert tables.schedule().next_run == soon
+    assert tables.count_jobs() == 0
+
+
+@pytest.mark.parametrize("column", ["next_run", "last_run"])
+@pytest.mark.parametrize("instant", ["infinity", "-infinity", "1899-12-31 00:00Z", "9001-01-01 00:00Z"])
+async def test_an_instant_that_would_keep_workers_from_their_schedules_is_not_stored(
+    tables: Tables, column: str, instant: str
+) -> None:
+    tables.add_schedule()
+    with pytest.raises(psycopg.errors.CheckViolation, match=f"pgq_schedule_{column}_check"):
+        tables.execute(f"UPDATE pgq_schedule SET {column} = %s", instant)
+
+
 async def test_several_schedules_fire_together(binding: Binding, tables: Tables) -> None:
     ids = [tables.add_schedule(entrypoint=name, next_run=NOON) for name in ("a", "b", "c")]
     fired = await fire(binding, *(Tick(id_, NOON, NEXT_NOON, is_kept=id_ != ids[1]) for id_ in ids))

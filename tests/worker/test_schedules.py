@@ -176,6 +176,27 @@ async def test_a_schedule_that_an_application_holds_fires_afterwards_and_the_oth
     assert "Scheduler failed" not in caplog.text
 
 
+@pytest.mark.parametrize("timezone", ["Europe/Viena", "Europe", "", "/etc/passwd"])
+async def test_a_misspelt_time_zone_in_a_row_stops_its_own_schedule_alone_until_it_is_corrected(
+    pgq: PgQueuer, queue: Queue, caplog: pytest.LogCaptureFixture, timezone: str
+) -> None:
+    bad: list[Schedule] = []
+    good: list[Schedule] = []
+    pgq.schedule("bad", EVERY_SECOND)(bad.append)
+    pgq.schedule("good", EVERY_SECOND)(good.append)
+    async with running(pgq):
+        await aeventually(lambda: bad and good)
+        queue.execute("UPDATE pgq_schedule SET timezone = :name WHERE entrypoint = 'bad'", name=timezone)
+        await aeventually(lambda: f"unknown time zone: {timezone!r}" in caplog.text)
+        before, passed = len(bad), len(good)
+        await aeventually(lambda: len(good) >= passed + 3)
+        assert len(bad) <= before + 1  # a job that had been enqueued
+        queue.execute("UPDATE pgq_schedule SET timezone = 'Europe/Vienna' WHERE entrypoint = 'bad'")
+        await aeventually(lambda: len(bad) >= before + 2)
+    assert caplog.text.count("Schedule bad (* * * * * *) rests") == 1
+    assert "Scheduler failed" not in caplog.text
+
+
 async def test_a_schedule_that_is_no_longer_declared_rests(
     pgq: PgQueuer, other_pgq: PgQueuer, queue: Queue
 ) -> None:

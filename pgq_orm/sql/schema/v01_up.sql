@@ -135,7 +135,14 @@ CREATE TABLE pgq_schedule (
     arguments jsonb,
     headers jsonb,
     CONSTRAINT pgq_schedule_key UNIQUE (entrypoint, expression),
-    CONSTRAINT pgq_schedule_catch_up_check CHECK (catch_up IN ('latest', 'all', 'none'))
+    CONSTRAINT pgq_schedule_catch_up_check CHECK (catch_up IN ('latest', 'all', 'none')),
+    -- As for jobs: an instant that drivers cannot read would keep workers from all their schedules.
+    CONSTRAINT pgq_schedule_next_run_check CHECK (
+        next_run >= '1900-01-01 00:00:00+00' AND next_run < '9001-01-01 00:00:00+00'
+    ),
+    CONSTRAINT pgq_schedule_last_run_check CHECK (
+        last_run >= '1900-01-01 00:00:00+00' AND last_run < '9001-01-01 00:00:00+00'
+    )
 ) WITH (
     -- A few rows, updated at every tick, no indexed column among the changes: room for HOT updates.
     fillfactor = 50
@@ -174,7 +181,11 @@ CREATE TABLE pgq_queue (
     CONSTRAINT pgq_queue_concurrency_check CHECK (concurrency > 0),
     CONSTRAINT pgq_queue_rate_limit_check CHECK (rate_limit > 0),
     CONSTRAINT pgq_queue_rate_limit_window_check CHECK (rate_limit_window > '0'),
-    CONSTRAINT pgq_queue_resume_at_check CHECK (paused OR resume_at IS NULL)
+    CONSTRAINT pgq_queue_resume_at_check CHECK (paused OR resume_at IS NULL),
+    -- and from all their queues
+    CONSTRAINT pgq_queue_resume_at_years_check CHECK (
+        resume_at >= '1900-01-01 00:00:00+00' AND resume_at < '9001-01-01 00:00:00+00'
+    )
 ) WITH (
     -- Every pick looks here whether its queue is paused: keep it a page or two, and its updates HOT.
     fillfactor = 50
