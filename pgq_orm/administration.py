@@ -3,7 +3,6 @@
 Questions are for people and their dashboards: none is asked by a worker, and each says what it costs.
 """
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar
@@ -16,6 +15,7 @@ from pgq_orm.errors import (
     UnknownScheduleError,
 )
 from pgq_orm.operations import Operation, Row
+from pgq_orm.operations.jobs import read_json
 from pgq_orm.reports import (
     ActiveWorker,
     Completion,
@@ -341,8 +341,8 @@ _ARGUMENTS, _HEADERS = 11, 12  # where read_failed.sql answers them
 
 
 def _failed_job(values: list[Any]) -> FailedJob:
-    values[_ARGUMENTS] = _json(values[_ARGUMENTS])
-    values[_HEADERS] = _json(values[_HEADERS])
+    values[_ARGUMENTS] = read_json(values[_ARGUMENTS])
+    values[_HEADERS] = read_json(values[_HEADERS])
     return FailedJob(*values)
 
 
@@ -377,7 +377,3 @@ def _schedule_states(rows: Sequence[Row]) -> list[ScheduleState]:
 
 def _job_id_by_schedule(rows: Sequence[Row]) -> dict[int, int | None]:
     return {row[0]: row[1] for row in rows}
-
-
-def _json(text: str | None) -> Any:
-    return None if text is None else json.loads(text)

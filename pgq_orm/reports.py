@@ -119,6 +119,7 @@ class FailedJob:
     traceback: str | None
     payload: bytes | None
     arguments: Mapping[str, Any] | None
+    """These, and headers, raise InvalidJobError when looked at if they are JSON that Python cannot read."""
     headers: Mapping[str, Any] | None
     dedupe_key: str | None
     schedule_id: int | None

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias, cast
 
 from pgq_orm.errors import InvalidJobError
@@ -18,14 +18,19 @@ INDEXED_BYTES = 800
 """Bytes in an entrypoint, a queue or a concurrency_key: an index entry (2,704 bytes) must hold all three of them."""
 LONGEST_DELAY = timedelta(days=366 * 100)
 YEARS = range(1900, 9001)
-"""Drivers cannot read every instant that PostgreSQL stores, and a job that cannot be read would block its queue."""
+"""In UTC. Drivers cannot read all instants that PostgreSQL stores, and a job that none reads would block its queue."""
 
-_REPETITIVE = frozenset(("entrypoint", "priority", "execute_after", "queue", "max_attempts"))
-"""Columns in which a thousand jobs have a few different values: each is checked once."""
+_REPETITIVE = frozenset(("entrypoint", "priority", "queue", "max_attempts"))
+"""Columns in which a thousand jobs have a few different values: each is checked once.
+
+No times: in the hour that clocks repeat, two instants are equal to Python, and one would stand for both.
+"""
 _REQUIRED = frozenset(("entrypoint", "priority", "queue"))
 """Of what an enqueuer may say, the columns for which None is no value."""
 _PLAIN_PAYLOADS = frozenset((bytes, type(None)))
 
+_FIRST_INSTANT = datetime(YEARS.start, 1, 1, tzinfo=UTC)
+_END_OF_TIME = datetime(YEARS.stop, 1, 1, tzinfo=UTC)
 _BIGINT = range(-(2**63), 2**63)
 _JSON_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
@@ -135,9 +140,9 @@ def _checked_execute_after(name: str, value: Any) -> ExecuteAfter:
                 f"{name} is a naive datetime ({value.isoformat()}): give it a time zone, "
                 "for example datetime.now(timezone.utc), or pass a timedelta"
             )
-        if value.year not in YEARS:
+        if not _FIRST_INSTANT <= value < _END_OF_TIME:
             raise InvalidJobError(
-                f"{name} lies outside of the years {YEARS.start} to {YEARS.stop - 1}: {value.isoformat()}"
+                f"{name} lies outside of the years {YEARS.start} to {YEARS.stop - 1} in UTC: {value.isoformat()}"
             )
         return value
     raise InvalidJobError(f"{name} must be a timedelta, an aware datetime or None, not {value!r}")

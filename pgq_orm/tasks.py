@@ -124,6 +124,8 @@ class TaskFunction(Generic[P, R]):
                 raise InvalidJobError(
                     f"{name} is of one call and cannot be a list: enqueue_many() takes one call for each job"
                 )
+        if isinstance(parents := options.get("depends_on"), Iterable):
+            options["depends_on"] = tuple(parents)  # a generator would have none left for the second call
         other = copy.copy(self)
         other._options = self._options | options
         other._on_conflict = on_conflict or self._on_conflict

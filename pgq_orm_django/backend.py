@@ -44,6 +44,8 @@ TRANSACTIONAL_ENTRYPOINT = "django.tasks.transactional"
 """The entrypoint of those that commit together with their ends. They run even if no backend asks for that any more."""
 ENTRYPOINTS = (ENTRYPOINT, TRANSACTIONAL_ENTRYPOINT)
 
+_LONGEST_ID = len(str(2**63))
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -97,9 +99,10 @@ class QueueBackend(BaseTaskBackend):
     def get_result(self, result_id: str) -> AnyTaskResult:
         """The result as the queue knows it now; log rows older than the worker's retention are gone.
 
-        Raises TaskResultDoesNotExist.
+        Raises TaskResultDoesNotExist, and ImportError for a result whose task has been removed or renamed: the
+        framework's results hold their task, and to deny that there is one would hide it.
         """
-        if not result_id.isdecimal():
+        if not result_id.isdecimal() or len(result_id) > _LONGEST_ID:
             raise TaskResultDoesNotExist(result_id)
         # The job first: if it ends between the two questions, the second one answers how.
         job = Job.objects.using(default_alias()).filter(pk=int(result_id), entrypoint__in=ENTRYPOINTS).first()
@@ -186,8 +189,18 @@ def _result_of_log(last: Log, logs: Sequence[Log]) -> AnyTaskResult:
 
 
 def _task(call: Mapping[str, Any], row: Job | Log) -> AnyTask:
-    task: AnyTask = import_string(call["task"])
-    return task.using(priority=row.priority, queue_name=row.queue)
+    try:
+        known: AnyTask = import_string(call["task"])
+        task = known.using()
+    except (ImportError, AttributeError) as error:
+        job_id = row.pk if isinstance(row, Job) else row.job_id
+        raise ImportError(
+            f"the result {job_id} is of {call['task']!r}, which is no task any more ({error}): keep a task under that "
+            "name for as long as its results are asked for"
+        ) from error
+    # As they are, also where the framework would not have them enqueued: operators move jobs.
+    _set(task, priority=row.priority, queue_name=row.queue)
+    return task
 
 
 def _result(
@@ -226,6 +239,6 @@ def _error(log: Log) -> TaskError:
     return TaskError(exception_class_path=(found[-1] if found else "builtins.") + name, traceback=traceback)
 
 
-def _set(result: AnyTaskResult, **values: Any) -> None:
+def _set(result: AnyTaskResult | AnyTask, **values: Any) -> None:
     for name, value in values.items():
         object.__setattr__(result, name, value)  # frozen for everybody but the backend

@@ -31,8 +31,8 @@ def wait_for(job_id: int, timeout: timedelta | None, *, using: str | None = None
     """How a job ends: its status word, with `result` and `error`.
 
     Blocks until then, or for the timeout, and with None for as long as it takes. Raises CompletionTimeoutError,
-    JobNotFoundError for a job that is not to be seen for five seconds, and SessionError inside `transaction.atomic()`
-    unless the job has ended already: workers cannot see what that has enqueued.
+    JobNotFoundError for a job that is not to be seen for five seconds, and SessionError inside `transaction.atomic()`,
+    or with autocommit off, unless the job has ended already: workers cannot see what such a transaction has enqueued.
     """
     alias = using or default_alias()
 
@@ -55,7 +55,14 @@ async def await_for(job_id: int, timeout: timedelta | None, *, using: str | None
 
 
 def _refuse_to_wait_in_transaction(using: str) -> None:
-    if connections[using].in_atomic_block:
+    connection = connections[using]
+    if not connection.in_atomic_block and not connection.get_autocommit():
+        raise SessionError(
+            "waiting for a job with autocommit off: what this connection's transaction has enqueued exists for workers "
+            "only once it has committed, and what it has locked they would wait for; commit, and call "
+            "transaction.set_autocommit(True) first"
+        )
+    if connection.in_atomic_block:
         raise SessionError(
             "waiting for a job inside transaction.atomic(): what this transaction has enqueued exists for workers only "
             "once it has committed, and what it has locked they would wait for; leave the block first"

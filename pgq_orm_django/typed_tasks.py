@@ -31,7 +31,10 @@ class Task(TaskFunction[P, R], Generic[P, R, IdT]):
         Part of the open transaction, like `pgq_orm_django.enqueue`, and raises what that raises; InvalidJobError for
         arguments that do not fit, before anything is sent. None where `on_conflict="skip"` has left the job out.
         """
-        job_id: Any = carry_out(one_id(self.call(*args, **kwargs)), self._using or default_alias())
+        call = self.call(*args, **kwargs)
+        # Between two commits a worker could pick the job before the edges to its parents are there.
+        carry = carry_out_whole if "depends_on" in call.options else carry_out
+        job_id: Any = carry(one_id(call), self._using or default_alias())
         answer: IdT = job_id
         return answer
 

@@ -24,18 +24,8 @@ def read_jobs(rows: Sequence[Row]) -> list[Job]:
     return sorted((_picked_job(list(row)) for row in rows), key=lambda job: (-job.priority, job.id))
 
 
-def _listed(rows: Sequence[Row]) -> list[Job]:
-    return [replace(_picked_job(list(row)), status=JobStatus(row[_STATUS])) for row in rows]
-
-
-def _picked_job(values: list[Any]) -> Job:
-    values[_STATUS] = JobStatus.PICKED
-    values[_ARGUMENTS] = _json(values[_ARGUMENTS]) or {}
-    values[_HEADERS] = _json(values[_HEADERS])
-    return job_of(values)
-
-
-def _json(text: str | None) -> Any:
+def read_json(text: str | None) -> Any:
+    """The value of a column of JSON; Unreadable for what PostgreSQL stores and Python cannot read."""
     if text is None:
         return None
     try:
@@ -43,3 +33,14 @@ def _json(text: str | None) -> Any:
     except (ValueError, RecursionError) as error:
         # Numbers of thousands of digits, arrays nested a thousand deep: it is for this job's handler to fail.
         return Unreadable(error)
+
+
+def _listed(rows: Sequence[Row]) -> list[Job]:
+    return [replace(_picked_job(list(row)), status=JobStatus(row[_STATUS])) for row in rows]
+
+
+def _picked_job(values: list[Any]) -> Job:
+    values[_STATUS] = JobStatus.PICKED
+    values[_ARGUMENTS] = read_json(values[_ARGUMENTS]) or {}
+    values[_HEADERS] = read_json(values[_HEADERS])
+    return job_of(values)

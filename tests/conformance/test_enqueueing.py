@@ -1,6 +1,7 @@
 """Enqueueing: what an application asks for is what stands in the table, or it is told why not."""
 
 from datetime import UTC, datetime, timedelta, timezone
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -105,6 +106,14 @@ async def test_an_aware_datetime_is_an_instant_in_any_zone(caller: Caller, table
     )
     await caller.commit()
     assert [job.execute_after for job in tables.jobs()] == [noon, noon]
+
+
+async def test_the_two_passes_of_a_repeated_hour_are_two_instants(caller: Caller, tables: Tables) -> None:
+    first = datetime(2026, 10, 25, 2, 30, tzinfo=ZoneInfo("Europe/Vienna"))
+    await caller.enqueue("mail", execute_after=[first, first.replace(fold=1)])
+    await caller.commit()
+    instants = [datetime(2026, 10, 25, hour, 30, tzinfo=UTC) for hour in (0, 1)]
+    assert [job.execute_after for job in tables.jobs()] == instants
 
 
 async def test_delays_and_instants_and_none_may_be_mixed(caller: Caller, tables: Tables) -> None:

@@ -217,6 +217,19 @@ def test_nobody_waits_for_what_the_own_transaction_hides() -> None:
         assert wait_for(7, TIMEOUT) == "successful"
 
 
+def test_nobody_waits_with_autocommit_off(wait: Any) -> None:
+    transaction.set_autocommit(False)
+    try:
+        job_id = enqueue("mail")
+        with pytest.raises(
+            SessionError, match=r"with autocommit off.*transaction.set_autocommit\(True\) first"
+        ):
+            wait(job_id, TIMEOUT)
+    finally:
+        transaction.rollback()
+        transaction.set_autocommit(True)
+
+
 async def test_a_watcher_waits_for_many(db: str) -> None:
     await Log.objects.acreate(
         job_id=7,

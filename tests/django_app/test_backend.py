@@ -169,10 +169,31 @@ def test_a_canceled_task_has_failed() -> None:
     assert (result.status, result.errors) == (TaskResultStatus.FAILED, [])
 
 
-@pytest.mark.parametrize("result_id", ["999", "no number", "²"])
+@pytest.mark.parametrize("result_id", ["999", "no number", "²", "9" * 20, "9" * 5000])
 def test_an_unknown_result_does_not_exist(result_id: str) -> None:
     with pytest.raises(TaskResultDoesNotExist):
         tasks.refuse.get_result(result_id)
+
+
+def test_a_result_tells_where_its_job_was_moved() -> None:
+    result = tasks.refuse.enqueue()
+    Job.objects.update(priority=500, queue="elsewhere")
+    found = tasks.refuse.get_result(result.id)
+    assert (found.status, found.task.priority, found.task.queue_name) == (
+        TaskResultStatus.READY,
+        500,
+        "elsewhere",
+    )
+    assert (tasks.refuse.priority, tasks.refuse.queue_name) == (0, "default")
+
+
+@pytest.mark.parametrize("name", ["gone", "Refused"])
+def test_the_result_of_a_task_that_is_none_any_more_says_so(name: str) -> None:
+    result = tasks.refuse.enqueue()
+    path = f"{tasks.__name__}.{name}"
+    Job.objects.update(arguments={"task": path, "args": [], "kwargs": {}, "backend": "default"})
+    with pytest.raises(ImportError, match=rf"result {result.id} is of '{path}', which is no task any more"):
+        tasks.refuse.get_result(result.id)
 
 
 def test_a_job_that_is_no_task_has_no_result() -> None:

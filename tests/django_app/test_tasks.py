@@ -2,11 +2,11 @@
 
 import asyncio
 from datetime import date
-from typing import assert_type
+from typing import Any, assert_type
 
 import pytest
 from asgiref.sync import async_to_sync
-from django.db import transaction
+from django.db import connection, transaction
 
 from pgq_orm.applications import PgQueuer
 from pgq_orm.errors import DuplicateJobError, InvalidJobError, RegistrationError
@@ -69,6 +69,24 @@ def test_options_are_of_the_calls_that_ask_for_them() -> None:
     assert skipped is None
     job = Job.objects.get(id=first)
     assert (job.priority, job.dedupe_key, job.queue) == (5, "once", "mail")
+
+
+@pytest.mark.parametrize("name", ["enqueue", "aenqueue"])
+def test_a_child_never_exists_without_its_edge(name: str) -> None:
+    parent = greet.enqueue("KC-1", on=NEW_YEAR)
+
+    def cut(execute: Any, sql: str, *rest: Any) -> Any:
+        if "INSERT INTO pgq_dependency" in sql:
+            raise ZeroDivisionError
+        return execute(sql, *rest)
+
+    child = greet.options(depends_on=parent)
+    enqueue_it: Any = child.enqueue if name == "enqueue" else async_to_sync(child.aenqueue)
+    with connection.execute_wrapper(cut), pytest.raises(ZeroDivisionError):
+        enqueue_it("KC-2", on=NEW_YEAR)
+    assert [job.id for job in Job.objects.all()] == [parent]
+    enqueue_it("KC-2", on=NEW_YEAR)
+    assert [job.status for job in Job.objects.order_by("id")] == ["queued", "waiting"]
 
 
 def test_many_calls_are_one_wish() -> None:

@@ -5,6 +5,8 @@ from uuid import UUID
 
 import pytest
 
+from pgq_orm.errors import InvalidJobError
+from pgq_orm.overview import what_failed
 from pgq_orm.reports import ActiveWorker, LogStatistics, QueueStatistics
 from pgq_orm.statuses import JobStatus, LogStatus
 from tests.queries.askers import Asker
@@ -173,6 +175,18 @@ async def test_a_job_that_failed_is_listed_with_all_that_is_known(asker: Asker, 
     assert (failed.error, failed.traceback) == ("ValueError: no", "trace of ValueError: no")
     assert (failed.payload, failed.arguments, failed.headers) == (b"\x00", {"to": 1}, {"trace": "å"})
     assert (failed.dedupe_key, failed.schedule_id, failed.workflow_id) == ("a", None, None)
+
+
+async def test_a_failed_job_that_python_cannot_read_hides_no_other(asker: Asker, workshop: Workshop) -> None:
+    failed = [workshop.fail(workshop.add()) for _ in range(2)]
+    workshop.value(
+        "UPDATE pgq_log SET arguments = '{\"n\": 1e5000}' WHERE job_id = %s RETURNING job_id", failed[0]
+    )
+    readable, unreadable = listed = await asker.ask("list_failed_jobs")
+    assert str(failed[0]) in what_failed(listed).as_json()
+    assert [readable.id, unreadable.id] == [failed[1], failed[0]]
+    with pytest.raises(InvalidJobError, match="the job holds JSON that Python cannot read"):
+        _ = unreadable.arguments["n"]
 
 
 async def test_only_jobs_that_failed_for_good_are_listed(asker: Asker, workshop: Workshop) -> None:

@@ -184,6 +184,16 @@ def test_what_depends_on_others_is_enqueued_by_itself(engine: Engine) -> None:
             enqueue_many(session, [send_receipt.options(depends_on=first).call(9)])
 
 
+def test_every_call_with_the_same_options_waits_for_all_parents(engine: Engine) -> None:
+    with Session(engine) as session:
+        parents = [send_receipt.enqueue(session, number) for number in (7, 8)]
+        later = send_receipt.options(depends_on=(parent for parent in parents))
+        children = [later.enqueue(session, number) for number in (9, 10)]
+        query = text("SELECT job_id, depends_on FROM pgq_dependency ORDER BY job_id, depends_on")
+        found = [tuple(row) for row in session.execute(query)]
+        assert found == [(child, parent) for child in children for parent in parents]
+
+
 def test_every_option_of_enqueue_may_be_said_of_a_call() -> None:
     from pgq_orm.operations.additions import EnqueueOptions
 

@@ -70,6 +70,11 @@ def enqueue(**parameters: Any) -> Enqueue:
         ({"execute_after": timedelta.min}, "execute_after lies more than a hundred years away"),
         ({"execute_after": datetime.max.replace(tzinfo=UTC)}, "execute_after lies outside of the years 1900 to 9000"),
         ({"execute_after": datetime.min.replace(tzinfo=UTC)}, "execute_after lies outside of the years 1900 to 9000"),
+        (
+            {"execute_after": datetime(1900, 1, 1, tzinfo=timezone(timedelta(hours=1)))},
+            "execute_after lies outside of the years 1900 to 9000 in UTC: 1900-01-01T00:00:00+01:00",
+        ),
+        ({"execute_after": datetime(9000, 12, 31, 23, tzinfo=timezone(timedelta(hours=-5)))}, "9000 in UTC"),
         # JSON
         ({"arguments": [1, 2]}, "arguments must be a mapping with string keys, or None, not 1"),
         ({"arguments": "text"}, "arguments must be a mapping with string keys, or None, not 'text'"),
@@ -146,6 +151,8 @@ class Name(StrEnum):
         {"priority": 2**31 - 1},
         {"execute_after": timedelta(days=-36500)},
         {"execute_after": datetime(2026, 1, 1, tzinfo=timezone(timedelta(hours=-12)))},
+        {"execute_after": datetime(1900, 1, 1, 1, tzinfo=timezone(timedelta(hours=1)))},
+        {"execute_after": datetime(9001, 1, 1, tzinfo=timezone(timedelta(hours=1)))},
         {"arguments": {}},
         {"arguments": MappingProxyType({"a": 1})},
         {"arguments": {"a": r"\u0000", "b": "\\" * 5, "c": "\U0001f600", "d": 10**400, "e": 5e-324}},
