@@ -15,6 +15,7 @@ from pgq_orm.executors.delays import GrowingDelays
 from pgq_orm.executors.entrypoint import EntrypointExecutor
 from pgq_orm.executors.options import Duration, require_count, seconds
 from pgq_orm.executors.verdicts import is_verdict
+from pgq_orm.journal import tell
 from pgq_orm.models import Context, Job
 from pgq_orm.outcomes import Snooze
 
@@ -91,14 +92,17 @@ class RetryWithBackoffEntrypointExecutor(EntrypointExecutor):
                 f"{calls} attempts failed, the last with {type(error).__name__}; "
                 f"another would not begin within {self.max_time}"
             ) from error
-        logger.info(
+        tell(
+            logger,
+            logging.INFO,
             "Job %d (%s) failed %d times, is tried again in %.2f s: %s",
             job.id,
             job.entrypoint,
             calls,
             delay,
             type(error).__name__,
-            extra={"job_id": job.id, "entrypoint": job.entrypoint},
+            job_id=job.id,
+            entrypoint=job.entrypoint,
         )
         if await self._is_ending_within(delay):
             raise Snooze(timedelta(0)) from error  # given back: another worker may try at once

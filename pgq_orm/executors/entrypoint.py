@@ -90,6 +90,8 @@ class EntrypointExecutor(AbstractEntrypointExecutor):
             # It never saw that it was asked to stop, and has done its work: the interruption came to nothing.
             task.uncancel()
             return call.result()
+        finally:
+            del call  # of which the error's traceback would make a cycle
 
     def _call_in_scope(self, positional: tuple[Any, ...], named: dict[str, Any]) -> Any:
         scope = self.parameters.scopes.in_thread(self._signature.resources)

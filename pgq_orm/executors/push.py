@@ -16,6 +16,7 @@ from pgq_orm.executors.abstract import AbstractEntrypointExecutor
 from pgq_orm.executors.instances import JobInstance, JobState, instance_of
 from pgq_orm.executors.lookup import look_up, require
 from pgq_orm.functions import AllowedModules
+from pgq_orm.journal import tell
 from pgq_orm.models import Context, Job
 from pgq_orm.outcomes import Cancel, Fail, RetryRequested, Snooze
 
@@ -138,12 +139,15 @@ class PushExecutor(AbstractEntrypointExecutor):
             except Exception:
                 if update.state is None:
                     raise
-                logger.exception(
+                tell(
+                    logger,
+                    logging.ERROR,
                     "%s.push() raised after it had said that job %d is %s, which stands",
                     type(self.executor).__name__,
                     job.id,
                     update.state,
-                    extra={"job_id": job.id},
+                    exc_info=True,
+                    job_id=job.id,
                 )
         if update.state is None:
             raise UpdateRefusedError(

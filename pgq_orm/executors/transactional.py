@@ -11,6 +11,7 @@ from typing import Protocol
 from pgq_orm.errors import LeaseLost, RegistrationError
 from pgq_orm.executors.threads import call_in_thread
 from pgq_orm.handlers import Signature
+from pgq_orm.journal import tell
 from pgq_orm.models import Context, Job
 from pgq_orm.operations import Operation
 from pgq_orm.store import Scopes
@@ -148,20 +149,26 @@ async def _raise_unless_settled(error: BaseException, job: Job, settlement: Sett
     if not settlement.is_settled or not isinstance(error, Exception):
         raise error
     if heard:
-        logger.error(
+        tell(
+            logger,
+            logging.ERROR,
             "Job %d (%s) is done and committed, but what came after its commit failed",
             job.id,
             job.entrypoint,
             exc_info=error,
-            extra={"job_id": job.id, "entrypoint": job.entrypoint},
+            job_id=job.id,
+            entrypoint=job.entrypoint,
         )
     else:
-        logger.warning(
+        tell(
+            logger,
+            logging.WARNING,
             "Job %d (%s) has ended, though no answer to its COMMIT arrived: %r",
             job.id,
             job.entrypoint,
             error,
-            extra={"job_id": job.id, "entrypoint": job.entrypoint},
+            job_id=job.id,
+            entrypoint=job.entrypoint,
         )
 
 

@@ -12,13 +12,15 @@ from pgq_orm import contexts
 from pgq_orm.errors import LeaseLost
 from pgq_orm.executors import AbstractEntrypointExecutor
 from pgq_orm.executors.transactional import TransactionalContext
+from pgq_orm.journal import tell
 from pgq_orm.models import Cancellation, Context, Job, Schedule
 from pgq_orm.operations.endings import Ended, Outcome, Release, Settled
 from pgq_orm.operations.workers import Lease
 from pgq_orm.parents import Parents
 from pgq_orm.registry import Entrypoint, Registry
 from pgq_orm.statuses import LogStatus
-from pgq_orm.worker.judgement import Raised, Returned, Timing, in_words, judge
+from pgq_orm.worker.canary import Canary
+from pgq_orm.worker.judgement import Raised, Returned, Timing, failed, in_words, judge
 from pgq_orm.worker.settlement import Settlement
 from pgq_orm.worker.starting import task_starter
 from pgq_orm.worker.vitals import Tally
@@ -34,12 +36,14 @@ class _Attempt:
     picked: float  # monotonic; when the pick was sent
     began: float  # monotonic
     cancellation: Cancellation = field(default_factory=Cancellation)
-    task: "asyncio.Task[Ended] | None" = None
+    task: "asyncio.Task[None] | None" = None
     context: Context | None = None
     is_timed_out: bool = False
     is_interrupted: bool = False
     """Whether it was asked to stop for the worker's sake, not its own."""
     settlement: Settlement | None = None  # of a transactional attempt
+    ended: Ended | None = None
+    """What it came to. Not its task's result: a task that was cancelled last of all has none, whatever it returned."""
 
     @property
     def release(self) -> Release:
@@ -108,6 +112,7 @@ class Board:
         self._on_free = on_free
         self._running: dict[Lease, _Attempt] = {}  # loop thread only
         self._ended_lately = 0
+        self._canary = Canary()
         self._is_abandoned = False
         self._is_over = False
 
@@ -137,6 +142,8 @@ class Board:
         """
         now = time.monotonic()
         start_task = task_starter()
+        if not self._is_abandoned:
+            self._canary.put_up()
         ended_at_once = 0
         for job in jobs:
             attempt = _Attempt(job, Lease(job.id, job.lease), picked, now)
@@ -168,13 +175,14 @@ class Board:
         """Asks a running attempt to stop. Its slot stays taken until the handler has really ended."""
         attempt = self._running.get(Lease(job_id, lease))
         if attempt is not None and not attempt.is_ending:
-            logger.info("Canceling job %d", job_id, extra={"job_id": job_id})
+            tell(logger, logging.INFO, "Canceling job %d", job_id, job_id=job_id)
             attempt.cancellation.cancel()
 
     async def finish(self) -> None:
         """Waits until every attempt has ended."""
         while tasks := [attempt.task for attempt in self._running.values() if attempt.task]:
             await asyncio.wait(tasks)
+        self._canary.take_down()
 
     async def abandon(self, grace_seconds: float) -> None:
         """Interrupts every attempt; each is given back, unless it came to its own end nevertheless.
@@ -191,13 +199,15 @@ class Board:
             await asyncio.wait(tasks, timeout=grace_seconds)
             await asyncio.sleep(0)  # for the callbacks of those that have ended
         self._is_over = True
+        self._canary.take_down()
         if self._running:
-            logger.warning("Leaving %d handlers behind that cannot be interrupted", len(self._running))
+            message = "Leaving %d handlers behind that cannot be interrupted"
+            tell(logger, logging.WARNING, message, len(self._running))
         for attempt in self._running.values():
             if not attempt.is_ending:
                 self._record(attempt.release)
 
-    def _end_later(self, attempt: _Attempt, task: "asyncio.Task[Ended]") -> None:
+    def _end_later(self, attempt: _Attempt, task: "asyncio.Task[None]") -> None:
         # A callback, because a task that is cancelled before its first step never runs a line of its own.
         self._end(attempt, task)
         if not self._ended_lately:
@@ -208,23 +218,34 @@ class Board:
         ended, self._ended_lately = self._ended_lately, 0
         self._on_free(ended)
 
-    def _end(self, attempt: _Attempt, task: "asyncio.Task[Ended]") -> None:
+    def _end(self, attempt: _Attempt, task: "asyncio.Task[None]") -> None:
         del self._running[attempt.lease]
         attempt.cancellation.detach()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._end_badly(attempt, error)
         if not self._is_over:
-            ended = attempt.release if task.cancelled() else task.result()
-            ended = attempt.settled or ended
+            ended = attempt.settled or attempt.ended or attempt.release
             self._tally.count(attempt.job.entrypoint, ended, time.monotonic() - attempt.began)
             self._record(ended)
 
-    async def _attempt(self, attempt: _Attempt) -> Ended:
+    def _end_badly(self, attempt: _Attempt, error: BaseException) -> None:
+        # An error of ours, not the handler's: the job ends all the same, or it would be leased for as long as we live.
+        job_id, entrypoint = attempt.job.id, attempt.job.entrypoint
+        message = "Job %d (%s) failed in its worker, not in its handler"
+        tell(logger, logging.ERROR, message, job_id, entrypoint, exc_info=error, job_id=job_id)
+        if attempt.ended is None:
+            timing = Timing(attempt.began - attempt.picked, time.monotonic() - attempt.began)
+            attempt.ended = failed(attempt.job, error, timing)
+
+    async def _attempt(self, attempt: _Attempt) -> None:
         job = attempt.job
         entrypoint = self._registry.entrypoints[job.entrypoint]
         started = time.monotonic()
         attempt.task = asyncio.current_task()  # where it begins before whoever starts it has the task
         if job.is_cancel_requested:
             # of an attempt that failed, or whose worker died, before it could hear of it
-            return judge(job, entrypoint, Returned(None), Timing(0.0, 0.0), is_canceled=True)
+            attempt.ended = judge(job, entrypoint, Returned(None), Timing(0.0, 0.0), is_canceled=True)
+            return
         timer = _time_out_later(attempt, entrypoint)
         ending: Returned | Raised
         try:
@@ -234,25 +255,46 @@ class Board:
             ending = Returned(await self._executor_of(job).execute(job, attempt.context))
         except BaseException as error:
             # of any kind: SystemExit in a handler is its outcome, not the end of the worker
-            if _is_loop_ending(error, attempt):
+            if self._is_loop_ending(error, attempt):
                 raise
             ending = Raised(error)
         finally:
             if timer is not None:
                 timer.cancel()
+        attempt.ended = self._conclude(attempt, entrypoint, ending, started)
+        del ending  # of which the error's traceback would make a cycle
+
+    def _is_loop_ending(self, error: BaseException, attempt: _Attempt) -> bool:
+        """Whether its task was cancelled with all others, not by us, and not by its handler."""
+        return (
+            isinstance(error, asyncio.CancelledError)
+            and self._canary.is_struck
+            and not attempt.cancellation.is_called
+            and attempt.task is not None
+            and attempt.task.cancelling() > 0
+        )
+
+    def _conclude(
+        self, attempt: _Attempt, entrypoint: Entrypoint, ending: Returned | Raised, started: float
+    ) -> Ended:
+        """What it came to, told in the log unless it is what everybody hopes for."""
+        job = attempt.job
         if settled := attempt.settled:
             if isinstance(ending, Raised) and isinstance(ending.error, LeaseLost):
-                logger.warning("Lease of job %d is lost: %s", job.id, ending.error, extra={"job_id": job.id})
+                message = "Lease of job %d is lost: %s"
+                tell(logger, logging.WARNING, message, job.id, ending.error, job_id=job.id)
             return settled
         if attempt.is_interrupted and not attempt.has_finished(ending):
-            logger.info("Job %d (%s) was interrupted and is given back", job.id, job.entrypoint)
+            message = "Job %d (%s) was interrupted and is given back"
+            tell(logger, logging.INFO, message, job.id, job.entrypoint, job_id=job.id)
             return attempt.release
         if attempt.is_timed_out:
             ending = Raised(TimeoutError(f"ran for more than {entrypoint.timeout}"))
         timing = Timing(started - attempt.picked, time.monotonic() - started)
         is_canceled = attempt.cancellation.is_called and not (attempt.is_timed_out or attempt.is_interrupted)
         ended = judge(job, entrypoint, ending, timing, is_canceled=is_canceled)
-        self._tell(job, ended)
+        if not (isinstance(ended, Outcome) and ended.status is LogStatus.SUCCESSFUL):
+            _tell(job, ended)
         return ended
 
     def _context(
@@ -277,18 +319,20 @@ class Board:
             settlement=attempt.settlement,
         )
 
-    def _tell(self, job: Job, ended: Ended) -> None:
-        status = ended.status if isinstance(ended, Outcome) else None
-        if status == LogStatus.SUCCESSFUL:
-            return
-        logger.log(
-            logging.WARNING if status == LogStatus.EXCEPTION else logging.INFO,
-            "Job %d (%s) %s",
-            job.id,
-            job.entrypoint,
-            in_words(ended),
-            extra={"job_id": job.id, "entrypoint": job.entrypoint, "attempt": job.attempts + 1},
-        )
+
+def _tell(job: Job, ended: Ended) -> None:
+    has_failed = isinstance(ended, Outcome) and ended.status is LogStatus.EXCEPTION
+    tell(
+        logger,
+        logging.WARNING if has_failed else logging.INFO,
+        "Job %d (%s) %s",
+        job.id,
+        job.entrypoint,
+        in_words(ended),
+        job_id=job.id,
+        entrypoint=job.entrypoint,
+        attempt=job.attempts + 1,
+    )
 
 
 def _time_out_later(attempt: _Attempt, entrypoint: Entrypoint) -> asyncio.TimerHandle | None:
@@ -300,13 +344,3 @@ def _time_out_later(attempt: _Attempt, entrypoint: Entrypoint) -> asyncio.TimerH
         attempt.cancellation.cancel()
 
     return asyncio.get_running_loop().call_later(entrypoint.timeout.total_seconds(), time_out)
-
-
-def _is_loop_ending(error: BaseException, attempt: _Attempt) -> bool:
-    """Whether somebody else than us cancelled the attempt's task, and not the handler something of its own."""
-    return (
-        isinstance(error, asyncio.CancelledError)
-        and not attempt.cancellation.is_called
-        and attempt.task is not None
-        and attempt.task.cancelling() > 0
-    )

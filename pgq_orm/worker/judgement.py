@@ -45,9 +45,9 @@ def judge(
     """How the attempt ended. A request to cancel that reached the handler decides, whatever the handler made of it."""
     try:
         return _judge(job, entrypoint, ending, timing, is_canceled)
-    except Exception as error:
+    except BaseException as error:
         # a Backoff of the application's own, an exception that cannot even be told: the attempt ends in any case
-        return _failed(job, error, timing)
+        return failed(job, error, timing)
 
 
 def _judge(
@@ -63,6 +63,11 @@ def _judge(
             return _judge_failure(job, entrypoint, error, timing)
         case Returned(value):
             return _ended(job, LogStatus.SUCCESSFUL, timing, result=_result(value))
+
+
+def failed(job: Job, error: BaseException, timing: Timing) -> Outcome:
+    """The end of a job that is not run again, whatever its retry policy says."""
+    return _ended(job, LogStatus.EXCEPTION, timing, error=_error(error), trace=_traceback(error))
 
 
 def in_words(ended: Ended) -> str:
@@ -87,12 +92,12 @@ def _obeyed(job: Job, entrypoint: Entrypoint, verdict: HandlerVerdict, timing: T
         case Cancel(reason=reason):
             return _ended(job, LogStatus.CANCELED, timing, error=_clean(reason))
         case Fail(error=error):
-            return _failed(job, error, timing)
+            return failed(job, error, timing)
         case RetryRequested(delay=delay):
             failures = job.attempts + 1
             if entrypoint.retries.grants_request(failures=failures, max_attempts=job.max_attempts):
                 return _again(job, verdict, timing, _delay_seconds(entrypoint, verdict, failures))
-    return _failed(job, verdict, timing)
+    return failed(job, verdict, timing)
 
 
 def _judge_failure(job: Job, entrypoint: Entrypoint, error: BaseException, timing: Timing) -> Ended:
@@ -104,7 +109,7 @@ def _judge_failure(job: Job, entrypoint: Entrypoint, error: BaseException, timin
     failures = job.attempts + 1
     if entrypoint.retries.grants(error, failures=failures, max_attempts=job.max_attempts):
         return _again(job, error, timing, entrypoint.retries.backoff.delay_seconds(failures))
-    return _failed(job, error, timing)
+    return failed(job, error, timing)
 
 
 def _retry_requests(group: BaseExceptionGroup[BaseException]) -> list[RetryRequested]:
@@ -137,10 +142,6 @@ def _again(job: Job, error: BaseException, timing: Timing, delay_seconds: float)
 
 def _within_limits(delay_seconds: float) -> float:
     return min(max(0.0, delay_seconds), LONGEST_DELAY.total_seconds())
-
-
-def _failed(job: Job, error: BaseException, timing: Timing) -> Outcome:
-    return _ended(job, LogStatus.EXCEPTION, timing, error=_error(error), trace=_traceback(error))
 
 
 def _ended(

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from pgq_orm import operations
+from pgq_orm.journal import tell
 from pgq_orm.operations import Operation
 from pgq_orm.operations.endings import Ended, FailedAttempt, Outcome, Release, Settled
 from pgq_orm.store import Store
@@ -112,10 +113,12 @@ class Recorder(Service):
             return
         written = await self._store.run(operation)
         for job_id in {ended.id for ended in leased} - written:
-            logger.warning(
+            tell(
+                logger,
+                logging.WARNING,
                 "Lease of job %d is lost: another worker has it, this outcome is dropped",
                 job_id,
-                extra={"job_id": job_id},
+                job_id=job_id,
             )
         self._leases.drop(leased)
 
@@ -129,11 +132,14 @@ class Recorder(Service):
             except Exception:
                 if not await self._is_reachable():
                     raise
-                logger.exception(
+                tell(
+                    logger,
+                    logging.ERROR,
                     "Outcome of job %d is refused by the database, next try in %.0f s",
                     ended.id,
                     REFUSED_SECONDS,
-                    extra={"job_id": ended.id},
+                    exc_info=True,
+                    job_id=ended.id,
                 )
                 if self._is_leased(ended):
                     self._refused[ended.id] = ended
@@ -143,11 +149,13 @@ class Recorder(Service):
         try:
             await self._write([ended])
         except Exception as error:
-            logger.warning(
+            tell(
+                logger,
+                logging.WARNING,
                 "Outcome of job %d cannot be written as it is: %r",
                 ended.id,
                 error,
-                extra={"job_id": ended.id},
+                job_id=ended.id,
             )
             await self._write([_without_details(ended, error)])
 
@@ -161,10 +169,12 @@ class Recorder(Service):
         if not held:
             return False
         for job_id in held:
-            logger.warning(
+            tell(
+                logger,
+                logging.WARNING,
                 "Job %d is held by a transaction of somebody else: its outcome is written when that has ended",
                 job_id,
-                extra={"job_id": job_id},
+                job_id=job_id,
             )
         if not self._held:
             self._held_since = time.monotonic()

@@ -5,6 +5,7 @@ import random
 from collections.abc import Callable
 
 from pgq_orm import operations
+from pgq_orm.journal import tell
 from pgq_orm.store import Store
 from pgq_orm.worker.service import Service
 
@@ -28,11 +29,13 @@ class Rescuer(Service):
     async def tick(self) -> float:
         rescued = await self._store.run(operations.rescue(crash_limit=self._crash_limit, batch_size=BATCH))
         for job in rescued:
-            logger.warning(
+            tell(
+                logger,
+                logging.WARNING,
                 "Rescued job %d from a dead worker: %s",
                 job.id,
                 "queued again" if job.is_queued else "ended as exception, it has been tried often enough",
-                extra={"job_id": job.id},
+                job_id=job.id,
             )
         if rescued:
             self._on_rescued()

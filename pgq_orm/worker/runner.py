@@ -13,6 +13,7 @@ from uuid import UUID, uuid4
 from pgq_orm import operations
 from pgq_orm.errors import FailingListenerError, RegistrationError
 from pgq_orm.executors.threads import HandlerThreads
+from pgq_orm.journal import tell
 from pgq_orm.models import Context, Job
 from pgq_orm.operations.endings import Ended
 from pgq_orm.operations.workers import Lease, Notice
@@ -291,11 +292,13 @@ class _Life:
         self._heartbeat.start()
         for part in (self._recorder, *self._fetchers, self._wake_ups, *self._upkeep):
             part.start()
-        logger.info(
+        tell(
+            logger,
+            logging.INFO,
             "Worker %s runs %s",
             self._worker_id,
             ", ".join(self._entrypoints),
-            extra={"worker_id": self._worker_id},
+            worker_id=self._worker_id,
         )
         if self._is_first:
             warn_of_shortage(self._store.scopes, self._registry, self._crew.executors, self._settings)
@@ -495,7 +498,7 @@ class _Life:
                     self._board.cancel(job_id, lease)
                 # One that has just ended and been written is gone as well: no reason to worry.
                 case Notice("lost", int(job_id), int(lease)) if self._holds(job_id, lease):
-                    logger.warning("Lease of job %d is lost", job_id, extra={"job_id": job_id})
+                    tell(logger, logging.WARNING, "Lease of job %d is lost", job_id, job_id=job_id)
                     self._leases.drop([Lease(job_id, lease)])
                     self._anteroom.drop(job_id, lease, give_back=False)
                     self._board.cancel(job_id, lease)

@@ -63,6 +63,35 @@ async def test_so_is_one_that_ran_in_a_thread(pgq: PgQueuer, queue: Queue, witho
     assert [alive for ref in marks if (alive := ref())] == []
 
 
+def leave(marks: list[weakref.ref[Mark]]) -> None:
+    """Fails with a mark among the variables of the traceback."""
+    mark = Mark()
+    marks.append(weakref.ref(mark))
+    raise ValueError("no such thing")
+
+
+async def test_so_is_one_that_failed(pgq: PgQueuer, queue: Queue, without_collector: None) -> None:
+    marks: list[weakref.ref[Mark]] = []
+
+    @pgq.entrypoint("at once")
+    async def fail_at_once(job: Job) -> None:
+        leave(marks)
+
+    @pgq.entrypoint("later")
+    async def fail_later(job: Job) -> None:
+        await asyncio.sleep(0.001)
+        leave(marks)
+
+    @pgq.entrypoint("in a thread")
+    def fail_in_a_thread(job: Job) -> None:
+        leave(marks)
+
+    queue.enqueue(["at once", "later", "in a thread"] * 20, [None] * 60)  # type: ignore[arg-type]
+    await pgq.run(mode=drain)
+    assert len(marks) == 60
+    assert [alive for ref in marks if (alive := ref())] == []
+
+
 @pytest.fixture
 def thresholds() -> Iterator[None]:
     before = gc.get_threshold()

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from pgq_orm import PgQueuer
 from pgq_orm.models import Job
 from pgq_orm.operations.endings import Outcome
+from pgq_orm.retries import Backoff
 from pgq_orm.sqlalchemy.store import open_store
 from pgq_orm.statuses import LogStatus
 from pgq_orm.store import BOOKKEEPING_SETTINGS
@@ -289,3 +290,51 @@ async def test_outcomes_are_kept_and_written_when_the_database_comes_back(
     assert (entry.status, entry.result, entry.attempt) == ("successful", "done meanwhile", 1)
     assert queue.statuses(bad) == ["exception"]
     assert len(ran) == 3
+
+
+async def test_a_handler_that_cancels_its_own_task_fails_and_is_retried_as_its_entrypoint_says(
+    pgq: PgQueuer, queue: Queue
+) -> None:
+    runs: list[int] = []
+
+    @pgq.entrypoint(
+        "selfish",
+        max_attempts=2,
+        backoff=Backoff(seconds(0), seconds(0)),
+        retry_on=(asyncio.CancelledError,),
+    )
+    async def selfish(job: Job) -> None:
+        runs.append(job.attempts)
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel("of all things")
+        await asyncio.sleep(3600)
+
+    [job_id] = queue.enqueue("selfish")
+    async with running(pgq):
+        await aeventually(lambda: not queue.jobs())
+    assert runs == [0, 1]
+    assert [entry.retried for entry in queue.log(job_id)] == [True, False]
+    assert "CancelledError" in queue.log(job_id)[-1].error
+
+
+async def test_an_application_whose_log_records_have_a_job_id_loses_no_outcome(
+    pgq: PgQueuer, queue: Queue
+) -> None:
+    make = logging.getLogRecordFactory()
+
+    def make_with_job_id(*args: Any, **kwargs: Any) -> logging.LogRecord:
+        record = make(*args, **kwargs)
+        record.job_id = None
+        return record
+
+    pgq.entrypoint("at once")(raising(ValueError("no such thing")))
+    pgq.entrypoint("later")(raising_in_a_task(ValueError("no such thing")))
+    queue.enqueue(["at once", "later"] * 3, [None] * 6)  # type: ignore[arg-type]
+    logging.setLogRecordFactory(make_with_job_id)
+    try:
+        await pgq.run(mode=drain)
+    finally:
+        logging.setLogRecordFactory(make)
+    assert queue.jobs() == []
+    assert queue.statuses() == ["exception"] * 6
