@@ -32,6 +32,8 @@ POOL_SIZE = 3
 REPLY_SECONDS = STATEMENT_SECONDS + 5
 """The client's own limit: a connection that went dumb never delivers what the server says at its."""
 CLOSE_SECONDS = 5.0
+_IN_TRANSACTION = {"isolation_level": "READ COMMITTED"}
+"""For a connection in autocommit mode, in which it is again when it goes back to its pool; nothing is sent for it."""
 
 
 def open_store(connection: object) -> Store:
@@ -72,6 +74,8 @@ class AsyncEngineStore:
 
     async def transact(self, steps: Steps[T]) -> T:
         async with AsyncSession(self._application) as session, session.begin():
+            if _is_autocommit(self._application.sync_engine):
+                await session.connection(execution_options=_IN_TRANSACTION)
             return await carry_out_async(session, steps)
 
     def sibling(self) -> "AsyncEngineStore":
@@ -130,6 +134,8 @@ class EngineStore:
 
     def _transact(self, steps: Steps[T]) -> T:
         with Session(self._application) as session, session.begin():
+            if _is_autocommit(self._application):
+                session.connection(execution_options=_IN_TRANSACTION)
             return carry_out(session, steps)
 
     def _run(self, engine: Engine, operation: Operation[T]) -> T:
@@ -143,6 +149,11 @@ class EngineStore:
 def _run_and_close(session: Session, operation: Operation[T]) -> T:
     with session:
         return run(session, operation)
+
+
+def _is_autocommit(engine: Engine) -> bool:
+    configured = getattr(engine.dialect, "_on_connect_isolation_level", None)
+    return engine.get_execution_options().get("isolation_level", configured) == "AUTOCOMMIT"
 
 
 def _bookkeeping(engine: Engine, pool_class: Callable[..., Pool]) -> Engine:

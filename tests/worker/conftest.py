@@ -1,6 +1,7 @@
 """Fixtures: an application on each kind of engine that a worker can have, and the queue seen from outside."""
 
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine, create_engine
@@ -14,10 +15,10 @@ from tests.worker.wire import Wire, wire_to
 KINDS = ("psycopg", "asyncpg", "sync")
 
 
-def make_engine(kind: str, dsn: str) -> AsyncEngine | Engine:
+def make_engine(kind: str, dsn: str, **options: Any) -> AsyncEngine | Engine:
     if kind == "sync":
-        return create_engine(sqlalchemy_url(dsn))
-    return create_async_engine(sqlalchemy_url(dsn, "asyncpg" if kind == "asyncpg" else "psycopg"))
+        return create_engine(sqlalchemy_url(dsn), **options)
+    return create_async_engine(sqlalchemy_url(dsn, "asyncpg" if kind == "asyncpg" else "psycopg"), **options)
 
 
 async def dispose(engine: AsyncEngine | Engine) -> None:

@@ -6,8 +6,15 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine
-from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy import create_engine, text
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import (
+    AsyncConnection,
+    AsyncEngine,
+    AsyncSession,
+    async_sessionmaker,
+    create_async_engine,
+)
 from sqlalchemy.orm import Session, sessionmaker
 
 from pgq_orm import PgQueuer, QueueManager, SchedulerManager
@@ -17,7 +24,7 @@ from pgq_orm.sqlalchemy import Queries, SyncQueries
 from pgq_orm.worker.settings import QueueExecutionMode
 from tests.databases import Driver, sqlalchemy_url
 from tests.eventually import aeventually
-from tests.worker.conftest import dispose, make_engine
+from tests.worker.conftest import KINDS, dispose, make_engine
 from tests.worker.queues import Queue
 from tests.worker.workers import running, seconds
 
@@ -304,6 +311,33 @@ async def test_a_call_that_raises_has_changed_nothing(each_pgq: PgQueuer, queue:
     with pytest.raises(DuplicateJobError):
         await each_pgq.queries.enqueue("fetch", dedupe_key=many)
     assert len(queue.jobs()) == 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("is_option", [False, True])
+async def test_nor_has_one_on_an_engine_in_autocommit_mode(
+    dsn: str, queue: Queue, kind: str, is_option: bool
+) -> None:
+    mode = {"isolation_level": "AUTOCOMMIT"}
+    whole = make_engine(kind, dsn, **({} if is_option else mode))
+    engine = whole.execution_options(**mode) if is_option else whole
+    pgq = PgQueuer(engine)
+    [parent] = await pgq.queries.enqueue("fetch")
+    queue.execute("ALTER TABLE pgq_dependency ADD CONSTRAINT refused CHECK (false)")
+    with pytest.raises(IntegrityError, match="refused"):
+        await pgq.queries.enqueue("fetch", depends_on=parent)
+    assert [job.id for job in queue.jobs()] == [parent]
+
+    connection = await engine.connect() if isinstance(engine, AsyncEngine) else engine.connect()
+    insert = text("INSERT INTO pgq_job (entrypoint) VALUES ('by the application')")
+    if isinstance(connection, AsyncConnection):
+        await connection.execute(insert)
+        await connection.close()
+    else:
+        connection.execute(insert)
+        connection.close()
+    assert len(queue.jobs()) == 2
+    await dispose(whole)
 
 
 async def test_they_answer_as_any_queries_do(each_pgq: PgQueuer) -> None:
