@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
+import psycopg
 import pytest
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -102,11 +103,12 @@ async def test_its_connections_are_set_up_for_the_statements(store: Store) -> No
 
 @each_store
 async def test_times_mean_the_same_however_the_database_spells_them(
-    open_store: Callable[[str], Store], dsn: str, tables: Tables
+    open_store: Callable[[str], Store], bare_dsn: str
 ) -> None:
-    for said in ("timezone = 'Europe/Vienna'", "datestyle = 'German'", "intervalstyle = 'iso_8601'"):
-        tables.execute(f'ALTER DATABASE "{database_name(dsn)}" SET {said}')
-    store = open_store(dsn)
+    with psycopg.connect(bare_dsn, autocommit=True) as owner:
+        for said in ("timezone = 'Europe/Vienna'", "datestyle = 'German'", "intervalstyle = 'iso_8601'"):
+            owner.execute(f'ALTER DATABASE "{database_name(bare_dsn)}" SET {said}'.encode())
+    store = open_store(bare_dsn)
     # half past two, and half past two again
     first, second, wait = await store.run(
         Operation(Statement("times", TIMES, TIMES), {}, lambda rows: tuple(rows[0]))
