@@ -32,6 +32,12 @@ if not apps.is_installed("pgq_orm_django"):
     )
 
 
+def _within_years(column: str) -> Q:
+    """The condition that an instant can be stored: that every driver can read it."""
+    first, end = (datetime(year, 1, 1, tzinfo=UTC) for year in (YEARS.start, YEARS.stop))
+    return Q((f"{column}__gte", first)) & Q((f"{column}__lt", end))
+
+
 class Job(models.Model):
     """A job that is still to be done. Once done it leaves this table, and its attempts are found in `Log`."""
 
@@ -90,11 +96,7 @@ class Job(models.Model):
                 condition=Q(status__in=[status.value for status in JobStatus]), name="pgq_job_status_check"
             ),
             CheckConstraint(condition=~Q(entrypoint=""), name="pgq_job_entrypoint_check"),
-            CheckConstraint(
-                condition=Q(execute_after__gte=datetime(YEARS.start, 1, 1, tzinfo=UTC))
-                & Q(execute_after__lt=datetime(YEARS.stop, 1, 1, tzinfo=UTC)),
-                name="pgq_job_execute_after_check",
-            ),
+            CheckConstraint(condition=_within_years("execute_after"), name="pgq_job_execute_after_check"),
             UniqueConstraint(
                 fields=["dedupe_key"], condition=Q(dedupe_key__isnull=False), name="pgq_job_dedupe_key"
             ),
@@ -234,14 +236,12 @@ class Schedule(models.Model):
                 condition=Q(catch_up__in=["latest", "all", "none"]), name="pgq_schedule_catch_up_check"
             ),
             CheckConstraint(
-                condition=Q(next_run__gte=datetime(YEARS.start, 1, 1, tzinfo=UTC))
-                & Q(next_run__lt=datetime(YEARS.stop, 1, 1, tzinfo=UTC)),
+                condition=_within_years("next_run"),
                 name="pgq_schedule_next_run_check",
                 violation_error_message="The next run must lie in the years 1900 to 9000.",
             ),
             CheckConstraint(
-                condition=Q(last_run__gte=datetime(YEARS.start, 1, 1, tzinfo=UTC))
-                & Q(last_run__lt=datetime(YEARS.stop, 1, 1, tzinfo=UTC)),
+                condition=_within_years("last_run"),
                 name="pgq_schedule_last_run_check",
                 violation_error_message="The last run must lie in the years 1900 to 9000.",
             ),
@@ -331,8 +331,7 @@ class Queue(models.Model):
                 violation_error_message="Only a paused queue can be resumed at a time.",
             ),
             CheckConstraint(
-                condition=Q(resume_at__gte=datetime(YEARS.start, 1, 1, tzinfo=UTC))
-                & Q(resume_at__lt=datetime(YEARS.stop, 1, 1, tzinfo=UTC)),
+                condition=_within_years("resume_at"),
                 name="pgq_queue_resume_at_years_check",
                 violation_error_message="The end of a pause must lie in the years 1900 to 9000.",
             ),

@@ -24,6 +24,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import mapped_column
 
 from pgq_orm.statuses import JobStatus, LogStatus
+from pgq_orm.storable import YEARS
 
 W = TypeVar("W", bound=StrEnum)
 
@@ -72,3 +73,9 @@ def one_of(column: str, words: type[StrEnum] | tuple[str, ...]) -> str:
     """The condition that a text column holds one of the words."""
     quoted = ", ".join(f"'{word}'" for word in words)
     return f"{column} IN ({quoted})"
+
+
+def within_years(column: str) -> str:
+    """The condition that an instant can be stored: that every driver can read it."""
+    first, end = (f"'{year}-01-01 00:00:00+00'" for year in (YEARS.start, YEARS.stop))
+    return f"{column} >= {first} AND {column} < {end}"

@@ -30,6 +30,7 @@ from pgq_orm.sqlalchemy.columns import (
     JsonDocument,
     Updated,
     one_of,
+    within_years,
 )
 from pgq_orm.sqlalchemy.creation import complete
 from pgq_orm.statuses import JobStatus, LogStatus, OnFailure
@@ -94,10 +95,7 @@ class Job(Base):
     __table_args__ = (
         CheckConstraint(one_of("status", JobStatus), name="pgq_job_status_check"),
         CheckConstraint("entrypoint <> ''", name="pgq_job_entrypoint_check"),
-        CheckConstraint(
-            "execute_after >= '1900-01-01 00:00:00+00' AND execute_after < '9001-01-01 00:00:00+00'",
-            name="pgq_job_execute_after_check",
-        ),
+        CheckConstraint(within_years("execute_after"), name="pgq_job_execute_after_check"),
         Index(
             "pgq_job_ready",
             "queue",
@@ -259,14 +257,8 @@ class Schedule(Base):
     __table_args__ = (
         UniqueConstraint("entrypoint", "expression", name="pgq_schedule_key"),
         CheckConstraint(one_of("catch_up", ("latest", "all", "none")), name="pgq_schedule_catch_up_check"),
-        CheckConstraint(
-            "next_run >= '1900-01-01 00:00:00+00' AND next_run < '9001-01-01 00:00:00+00'",
-            name="pgq_schedule_next_run_check",
-        ),
-        CheckConstraint(
-            "last_run >= '1900-01-01 00:00:00+00' AND last_run < '9001-01-01 00:00:00+00'",
-            name="pgq_schedule_last_run_check",
-        ),
+        CheckConstraint(within_years("next_run"), name="pgq_schedule_next_run_check"),
+        CheckConstraint(within_years("last_run"), name="pgq_schedule_last_run_check"),
     )
 
     jobs: Mapped[list["Job"]] = relationship(
@@ -327,10 +319,7 @@ class Queue(Base):
         CheckConstraint("rate_limit > 0", name="pgq_queue_rate_limit_check"),
         CheckConstraint("rate_limit_window > '0'", name="pgq_queue_rate_limit_window_check"),
         CheckConstraint("paused OR resume_at IS NULL", name="pgq_queue_resume_at_check"),
-        CheckConstraint(
-            "resume_at >= '1900-01-01 00:00:00+00' AND resume_at < '9001-01-01 00:00:00+00'",
-            name="pgq_queue_resume_at_years_check",
-        ),
+        CheckConstraint(within_years("resume_at"), name="pgq_queue_resume_at_years_check"),
     )
 
 
