@@ -94,9 +94,8 @@ class HandlerThreads(Executor):
 
     def _bring(self) -> None:
         """Has one more thread look at what is waiting, if one is left."""
-        self._is_coming = (
-            True  # before a gate is taken: its thread may run out of patience, and come by itself
-        )
+        # Before a gate is taken: its thread may run out of patience, and come by itself.
+        self._is_coming = True
         try:
             gate = self._idle.pop()
         except IndexError:

@@ -14,7 +14,7 @@ from pgq_orm.models import Job
 from pgq_orm.sqlalchemy import Job as MappedJob
 from pgq_orm.sqlalchemy import Queries
 from pgq_orm.worker.settings import QueueExecutionMode
-from tests.databases import fresh_database, sqlalchemy_url
+from tests.databases import database_name, fresh_database, sqlalchemy_url
 from tests.worker.queues import Queue
 
 drain = QueueExecutionMode.drain
@@ -74,9 +74,7 @@ def other_orders(other_dsn: str) -> Iterator[Orders]:
 
 @pytest.fixture
 async def other_async_engine(async_engine: AsyncEngine, other_dsn: str) -> AsyncIterator[AsyncEngine]:
-    engine = create_async_engine(
-        async_engine.url.set(database=other_dsn.partition("?")[0].rpartition("/")[2])
-    )
+    engine = create_async_engine(async_engine.url.set(database=database_name(other_dsn)))
     yield engine
     await engine.dispose()
 
