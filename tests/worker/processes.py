@@ -53,6 +53,11 @@ class WorkerProcess:
             raise AssertionError(f"the worker did not start: {self.output}") from None
         return self
 
+    def await_handler(self, *job_ids: int) -> None:
+        """Returns once a handler runs for each of these jobs; one that says so, as most of those do that last."""
+        said = {f"begins job {job_id}." for job_id in job_ids}
+        eventually(lambda: all(line in self.output for line in said))
+
     @property
     def pid(self) -> int:
         return self._process.pid

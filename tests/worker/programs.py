@@ -20,6 +20,11 @@ helm.DEAF_SECONDS = 0.5
 health.BLOCKED_SECONDS = 1.0
 
 
+def begin(job: Job) -> None:
+    """Says so, to a test that must not go on before this job's handler runs; that it was picked means less."""
+    print(f"begins job {job.id}.", flush=True)
+
+
 def idle() -> PgQueuer:
     """An application that forgot to register anything."""
     return PgQueuer(create_async_engine(os.environ["QUEUE_URL"]))
@@ -42,22 +47,26 @@ def working() -> PgQueuer:
 
     @pgq.entrypoint("sleep")
     async def sleep(job: Job) -> None:
+        begin(job)
         await asyncio.sleep(float(job.payload or 0))
 
     @pgq.entrypoint("blocks the loop")
     async def block(job: Job) -> None:
+        begin(job)
         time.sleep(3600)  # noqa: ASYNC251
 
     @pgq.entrypoint("stuck in a thread")
     def stuck(job: Job) -> None:
+        begin(job)
         time.sleep(3600)
 
     @pgq.entrypoint("stuck in a thread of its own")
     async def stuck_elsewhere(job: Job) -> None:
-        await asyncio.to_thread(time.sleep, 3600)
+        await asyncio.to_thread(stuck, job)
 
     @pgq.entrypoint("deaf to cancellation")
     async def stubborn(job: Job) -> None:
+        begin(job)
         while True:
             try:
                 await asyncio.sleep(3600)

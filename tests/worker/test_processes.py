@@ -22,9 +22,9 @@ def picked(queue: Queue) -> list[int]:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_the_first_signal_lets_what_runs_finish(queue: Queue, number: signal.Signals) -> None:
-    runs, waits = queue.enqueue("sleep", [b"1", b"0"])
+    runs, waits = queue.enqueue("sleep", [b"2", b"0"])
     with worker_process(queue, "--concurrency", "1") as process:
-        eventually(lambda: picked(queue) == [runs])
+        process.await_handler(runs)
         process.send(number)
         assert process.await_end() == 0, process.output
     assert queue.statuses(runs) == ["successful"]
@@ -35,7 +35,7 @@ def test_the_first_signal_lets_what_runs_finish(queue: Queue, number: signal.Sig
 def test_the_second_signal_gives_everything_back(queue: Queue) -> None:
     job_ids = queue.enqueue("sleep", [b"3600"] * 3)
     with worker_process(queue) as process:
-        eventually(lambda: picked(queue) == job_ids)
+        process.await_handler(*job_ids)
         process.send(signal.SIGTERM)
         process.send(signal.SIGINT)
         assert process.await_end() == 0, process.output
@@ -51,6 +51,7 @@ def test_no_handler_keeps_a_process_alive_after_the_second_signal(queue: Queue, 
     job_ids = queue.enqueue(entrypoint, [None] * 40)
     with worker_process(queue) as process:
         eventually(lambda: picked(queue) == job_ids)
+        process.await_handler(job_ids[0])
         process.send(signal.SIGTERM)
         process.send(signal.SIGINT)  # two of the same kind may be delivered as one
         assert process.await_end() == EX_TEMPFAIL, process.output
@@ -62,7 +63,7 @@ def test_a_handler_that_blocks_the_event_loop_does_not_keep_the_process_alive_ei
     """Nothing can give its job back: that is left to the others."""
     [job_id] = queue.enqueue("blocks the loop")
     with worker_process(queue) as process:
-        eventually(lambda: picked(queue) == [job_id])
+        process.await_handler(job_id)
         process.send(signal.SIGTERM)
         time.sleep(0.2)  # two of the same kind may be delivered as one
         process.send(signal.SIGTERM)
@@ -74,7 +75,7 @@ def test_a_handler_that_blocks_the_event_loop_does_not_keep_the_process_alive_ei
 def test_a_polite_end_that_lasts_too_long_is_one_at_once(queue: Queue) -> None:
     [job_id] = queue.enqueue("sleep", b"3600")
     with worker_process(queue, "--shutdown-timeout", "0.3s") as process:
-        eventually(lambda: picked(queue) == [job_id])
+        process.await_handler(job_id)
         process.send(signal.SIGTERM)
         assert process.await_end() == 0, process.output
     assert (queue.job(job_id).status, queue.job(job_id).attempts) == ("queued", 0)

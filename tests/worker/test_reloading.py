@@ -24,6 +24,7 @@ async def say(job):
 
 @pgq.entrypoint("sleep")
 async def sleep(job):
+    print(f"begins job {job.id}.", flush=True)
     await asyncio.sleep(float(job.payload))
 """
 
@@ -88,7 +89,7 @@ def test_what_runs_when_the_code_changes_is_finished_or_given_back(
 ) -> None:
     assert says(queue) == "one"
     short, long = queue.enqueue(["sleep"] * 2, [b"1", b"30"])  # type: ignore[arg-type]
-    eventually(lambda: queue.scalars("SELECT 1 FROM pgq_job HAVING count(worker_id) = 2"))
+    reloading.await_handler(short, long)
     write(tmp_path, "words.py", "WORD = 'two'")
     eventually(until(queue, "two"), timeout=30)
     assert queue.statuses(short) == ["successful"]

@@ -54,7 +54,7 @@ async def test_a_failing_tick_is_made_again_and_told_with_its_traceback_once(
     monkeypatch.setattr(service, "AFTER_FAILURE", Backoff(initial=timedelta(milliseconds=1)))
     part.failure = ConnectionError("the server went away")
     part.start()
-    await aeventually(lambda: part.ticks == 4)
+    await aeventually(lambda: part.ticks >= 4)
     part.failure = None
     await part.stop()
     assert caplog.text.count("Part failed, next try in") >= 3

@@ -49,8 +49,9 @@ def test_the_first_signal_lets_every_process_finish_what_it_runs(
 ) -> None:
     with supervised(queue, 2, "--concurrency", "1") as supervisor:
         children = pids(queue)
-        queue.enqueue("sleep", [b"0.5"] * 5)
+        queue.enqueue("sleep", [b"2"] * 5)
         eventually(lambda: len(picked(queue)) == 2)
+        supervisor.await_handler(*picked(queue))
         supervisor.send(number)
         assert supervisor.await_end() == 0, supervisor.output
     assert queue.statuses() == ["successful"] * 2
@@ -63,6 +64,7 @@ def test_the_second_signal_gives_everything_back(queue: Queue) -> None:
     with supervised(queue, 2, "--concurrency", "1") as supervisor:
         queue.enqueue("sleep", [b"3600"] * 2)
         eventually(lambda: len(picked(queue)) == 2)
+        supervisor.await_handler(*picked(queue))
         supervisor.send(signal.SIGTERM)
         supervisor.send(signal.SIGINT)
         assert supervisor.await_end() == 0, supervisor.output
@@ -74,6 +76,7 @@ def test_signals_that_a_service_manager_sends_to_every_process_still_mean_to_fin
     with supervised(queue, 2, "--concurrency", "1") as supervisor:
         queue.enqueue("sleep", [b"1"] * 2)
         eventually(lambda: len(picked(queue)) == 2)
+        supervisor.await_handler(*picked(queue))
         for pid in (supervisor.pid, *pids(queue)):
             os.kill(pid, signal.SIGTERM)
         assert supervisor.await_end() == 0, supervisor.output
@@ -83,7 +86,7 @@ def test_signals_that_a_service_manager_sends_to_every_process_still_mean_to_fin
 def test_a_process_that_cannot_be_interrupted_does_not_hold_up_the_end(queue: Queue) -> None:
     with supervised(queue, 1) as supervisor:
         [job_id] = queue.enqueue("blocks the loop")
-        eventually(lambda: picked(queue) == [job_id])
+        supervisor.await_handler(job_id)
         children = pids(queue)
         supervisor.send(signal.SIGTERM)
         supervisor.send(signal.SIGINT)
