@@ -39,6 +39,8 @@ WITH wanted AS (
     -- Read below: PostgreSQL skips a SELECT that nobody refers to, and no NOTIFY would be sent.
     SELECT count(pg_notify('pgq', 'cancel')) AS sent
     FROM (SELECT 1 FROM asked LIMIT 1) AS any_asked
+    -- as in triggers: the worker hears of it with its next heartbeat
+    WHERE current_setting('pgq.wake', true) IS DISTINCT FROM 'off'
 )
 SELECT id, true AS running
 FROM asked, notified

@@ -259,6 +259,28 @@ def test_a_prepared_transaction_that_is_rolled_back_takes_the_job_along(
     assert tables.count_jobs() == 0
 
 
+def test_whatever_is_asked_of_the_queue_can_be_part_of_a_prepared_transaction(
+    engine: Engine, tables: Tables
+) -> None:
+    running = tables.add_picked_job(tables.add_worker())
+    tables.add_log(job_id=10**6, status="canceled")
+    with engine.connect() as connection:
+        transaction = connection.begin_twophase()
+        connection.execute(SILENT)
+        queries = SyncQueries(connection)
+        assert queries.mark_job_as_cancelled(running) == {running: True}
+        queries.requeue_jobs(10**6)
+        first = queries.enqueue("first")
+        queries.enqueue("second", depends_on=first)
+        queries.mark_job_as_cancelled(first)
+        queries.pause_queue("slow")
+        queries.clear_queue()
+        transaction.prepare()
+        transaction.commit()
+    assert tables.job(running).cancel_requested is not None
+    assert tables.ask("SELECT paused FROM pgq_queue WHERE name = 'slow'")
+
+
 async def test_an_async_sessions_prepared_transaction_enqueues_when_it_is_committed(
     async_engine: AsyncEngine, tables: Tables
 ) -> None:
