@@ -11,7 +11,7 @@ T = TypeVar("T")
 EVERY_SECONDS = 0.01
 
 
-def eventually(condition: Callable[[], T], timeout: float = 10.0) -> T:
+def eventually(condition: Callable[[], T], timeout: float = 30.0) -> T:
     """The first truthy value that `condition` gives; fails when there is none for `timeout` seconds.
 
     Blocks the thread: in a coroutine, await `aeventually`.
@@ -23,7 +23,7 @@ def eventually(condition: Callable[[], T], timeout: float = 10.0) -> T:
     return value
 
 
-async def aeventually(condition: Callable[[], T | Awaitable[T]], timeout: float = 10.0) -> T:
+async def aeventually(condition: Callable[[], T | Awaitable[T]], timeout: float = 30.0) -> T:
     """Like `eventually`, leaving the event loop to others meanwhile; `condition` may be a coroutine function."""
     deadline = time.monotonic() + timeout
     while True:

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 
 import psycopg
@@ -16,6 +17,8 @@ from tests.eventually import eventually
 from tests.queries.workshop import Workshop
 
 Pgq = Callable[..., str]
+LATE = timedelta(hours=2, minutes=30)
+"""So late that the hours stay the same however long a test takes."""
 
 
 @pytest.fixture
@@ -166,12 +169,12 @@ def test_a_schedule_that_is_not_there_changes_nothing(pgq: Pgq, workshop: Worksh
 
 def test_the_dashboard_shows_what_is_to_be_done_what_was_and_who_works(pgq: Pgq, workshop: Workshop) -> None:
     workshop.pick(workshop.add("mail"))
-    workshop.add("mail")
+    workshop.add("mail", execute_after=-LATE)
     workshop.fail(workshop.add("letter"))
     workshop.finish(workshop.add("telegram"))
     lines = [" ".join(line.replace("│", " ").split()) for line in pgq("dashboard").splitlines()]
     assert "To be done" in lines
-    assert "default mail 1 1 0 s" in lines
+    assert "default mail 1 1 2 h" in lines
     assert "Done in the last 5 min" in lines
     assert "default letter 1 0.2" in lines
     assert "Workers" in lines
@@ -180,13 +183,13 @@ def test_the_dashboard_shows_what_is_to_be_done_what_was_and_who_works(pgq: Pgq,
 
 def test_the_dashboard_shows_what_holds_jobs_up(pgq: Pgq, workshop: Workshop) -> None:
     for entrypoint, queue in (("mail", "default"), ("mial", "default"), ("mail", "slow")):
-        workshop.add(entrypoint, queue=queue)
+        workshop.add(entrypoint, queue=queue, execute_after=-LATE)
     pgq("queues", "pause", "slow")
     pgq("queues", "pause", "idle", "--until", "2100-01-31T08:00+00:00")
     lines = [" ".join(line.replace("│", " ").split()) for line in pgq("dashboard").splitlines()]
-    assert "default mail 1 0 s" in lines
-    assert "default mial 1 0 s no worker" in lines
-    assert "slow mail 1 0 s paused, no worker" in lines
+    assert "default mail 1 2 h" in lines
+    assert "default mial 1 2 h no worker" in lines
+    assert "slow mail 1 2 h paused, no worker" in lines
     assert any(line.startswith("idle paused until 2100-01-31") for line in lines)
 
 
@@ -222,22 +225,25 @@ def test_a_live_dashboard_ends_at_ctrl_c(dsn: str) -> None:
     )
     try:
         with psycopg.connect(dsn, autocommit=True) as connection:
-            # each look is a connection of its own
+            # each look is a connection of its own, and cannot be missed while it has to wait
             seen: set[int] = set()
             while len(seen) < 3:
-                seen |= eventually(lambda: others(connection) - seen, timeout=20)  # noqa: B023
+                with psycopg.connect(dsn) as holder:
+                    holder.execute("LOCK TABLE pgq_job")
+                    seen |= eventually(lambda: waiting_for_a_lock(connection))
         watching.send_signal(2)
-        output, errors = watching.communicate(timeout=20)
+        output, errors = watching.communicate(timeout=30)
     finally:
         watching.kill()
     assert (watching.returncode, errors) == (0, "")
     assert "Nothing is to be done." in output
 
 
-def others(connection: psycopg.Connection) -> set[int]:
-    """Who else is connected."""
+def waiting_for_a_lock(connection: psycopg.Connection) -> set[int]:
+    """Who waits until somebody lets go of the table."""
     found = connection.execute(
-        "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        "SELECT pid FROM pg_stat_activity"
+        " WHERE datname = current_database() AND backend_type = 'client backend' AND wait_event_type = 'Lock'"
     )
     return {pid for (pid,) in found}
 

@@ -122,7 +122,7 @@ async def test_a_release_wakes_the_workers(binding: Binding, tables: Tables, ear
     tables.execute("SELECT setval('pgq_wake_seq', 1)")
     ears.listen()
     await binding.run(operations.finish([Outcome(parent, 1, "successful", 0.0, 0.1)]))
-    assert ears.heard() == [""]
+    assert await aeventually(ears.heard) == [""]
 
 
 async def test_clearing_the_queue_tells_the_children_of_other_entrypoints(

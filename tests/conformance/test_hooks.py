@@ -5,6 +5,7 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import nullcontext
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import Connection, Engine, create_engine, event
@@ -140,14 +141,15 @@ async def test_a_log_of_all_statements_has_the_enqueue_and_its_parameters(
 async def test_what_the_database_refuses_is_an_error_of_sqlalchemy_with_its_statement(
     caller: SqlAlchemyCaller, tables: Tables
 ) -> None:
-    tables.execute("CREATE ROLE guest")
+    guest = f"guest_{uuid4().hex}"  # the whole server's, and somebody else may be testing on it
+    tables.execute(f"CREATE ROLE {guest}")
     try:
-        await caller.execute("SET LOCAL ROLE guest")
+        await caller.execute(f"SET LOCAL ROLE {guest}")
         with pytest.raises(ProgrammingError, match="permission denied") as caught:
             await caller.enqueue("mail")
         await caller.rollback()
     finally:
-        tables.execute("DROP ROLE guest")
+        tables.execute(f"DROP ROLE {guest}")
     assert caught.value.statement is not None
     assert caught.value.statement.startswith("INSERT INTO pgq_job")
     assert "mail" in str(caught.value.params)

@@ -197,16 +197,16 @@ async def test_a_rate_lets_one_job_start_and_says_when_the_next_may(
     binding: Binding, tables: Tables, worker_id: UUID
 ) -> None:
     first, second = tables.add_job(), tables.add_job()
-    slow = {"mail": Limit(per_second=0.1)}
+    slow = {"mail": Limit(per_second=0.01)}
     jobs, holds = await look(binding, worker_id, slow)
     assert [job.id for job in jobs] == [first]
     assert holds["mail"].verdict is Verdict.THROTTLED
-    assert 9 < (holds["mail"].wait_seconds or 0) <= 10
+    assert 90 < (holds["mail"].wait_seconds or 0) <= 100
     await end(binding, *jobs)
     jobs, holds = await look(binding, worker_id, slow)
     assert not jobs
-    assert 9 < (holds["mail"].wait_seconds or 0) < 10
-    tables.execute("UPDATE pgq_bucket SET empty_at = empty_at - interval '10 seconds'")
+    assert 50 < (holds["mail"].wait_seconds or 0) < 100
+    tables.execute("UPDATE pgq_bucket SET empty_at = empty_at - interval '100 seconds'")
     assert await picked_ids(binding, worker_id, slow) == [second]
 
 
@@ -351,23 +351,29 @@ async def test_a_rate_is_never_exceeded_whoever_races(rivals: list[OnStore], tab
         tables.add_job()
     fifty = {"mail": Limit(per_second=50)}
     began = time.monotonic()
-    looks: list[float] = []
-    picked: list[int] = []
+    looks: list[tuple[float, float, int]] = []  # asked, answered, picked
+
+    def picked() -> int:
+        return sum(count for _, _, count in looks)
 
     async def work(rival: OnStore) -> None:
         worker_id = tables.add_worker()
-        while (asked := time.monotonic()) - began < 2.5 or len(picked) < 60:
-            picked.extend(await picked_ids(rival, worker_id, fifty))
-            looks.append(time.monotonic() - asked)
+        while (asked := time.monotonic()) - began < 2.5 or picked() < 60:
+            job_ids = await picked_ids(rival, worker_id, fifty)
+            looks.append((asked, time.monotonic(), len(job_ids)))
 
     await asyncio.gather(*(work(rival) for rival in rivals))
     starts = sorted(job.updated for job in tables.jobs() if job.status == "picked")
-    assert len(starts) == len(picked)
-    for first, beyond in zip(starts, starts[51:], strict=False):
-        assert (beyond - first).total_seconds() > 0.98, "52 within a second"
+    assert len(starts) == picked()
+    # A job's time is that of its statement, which may have been slow to come to the bucket. So count what was both
+    # asked for and answered within a second.
+    found = [look for look in looks if look[2]]
+    for since, _, _ in found:
+        counts = [count for asked, answered, count in found if since <= asked and answered < since + 0.98]
+        assert sum(counts) <= 51, "52 within a second"
     # not all at once and then none; but a busy machine may be slow to answer
     longest_gap = max((later - earlier).total_seconds() for earlier, later in pairwise(starts))
-    assert longest_gap < 0.5 + 2 * max(looks)
+    assert longest_gap < 0.5 + 2 * max(answered - asked for asked, answered, _ in looks)
 
 
 async def test_limits_are_exact_in_a_database_whose_isolation_is_stricter(

@@ -256,7 +256,7 @@ def test_parents_that_end_at_the_same_time_release_their_child_once(
 
         def finish(job_id: int, together: threading.Barrier = together) -> None:
             with psycopg.connect(dsn, autocommit=True) as connection:
-                together.wait(timeout=10)
+                together.wait(timeout=30)
                 carry_out(connection, operations.finish([Outcome(job_id, 1, "successful", 0, 0)]))
 
         with ThreadPoolExecutor(WORKERS) as threads:

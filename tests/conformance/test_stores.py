@@ -193,7 +193,7 @@ async def test_a_listener_whose_connection_is_killed_says_so(store: Store, table
         " WHERE datname = current_database() AND starts_with(query, 'LISTEN')"
     )
     # by an error or by its end: the worker takes both for the same
-    done, _ = await asyncio.wait([listening], timeout=10)
+    done, _ = await asyncio.wait([listening], timeout=30)
     assert done == {listening}
 
 

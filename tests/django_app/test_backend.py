@@ -38,9 +38,10 @@ from tests.django_app.shop import framework_tasks as tasks
 pytestmark = pytest.mark.usefixtures("db")
 
 
-def drain(*queues: str) -> None:
+def drain(*queues: str, max_jobs: int | None = None) -> None:
     pgq = PgQueuer(DatabaseStore("default"), registry=discover())
-    asyncio.run(pgq.run(mode=QueueExecutionMode.drain, queues=queues or ("default",)))
+    drain = QueueExecutionMode.drain
+    asyncio.run(pgq.run(mode=drain, queues=queues or ("default",), max_jobs=max_jobs))
 
 
 def test_a_task_is_part_of_the_callers_transaction() -> None:
@@ -111,7 +112,7 @@ def test_an_answer_that_is_no_json_is_a_failure() -> None:
 
 def test_a_task_is_tried_again_as_often_as_its_backend_says() -> None:
     result = tasks.succeed_at_last.enqueue()
-    drain("slow")
+    drain("slow", max_jobs=1)  # whoever is slow to end would see it come due again
     result.refresh()
     assert (result.status, result.attempts) == (TaskResultStatus.READY, 1)
     Job.objects.update(execute_after=datetime.now(UTC) - timedelta(seconds=1))

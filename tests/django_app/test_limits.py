@@ -17,12 +17,15 @@ from pgq_orm.registry import Registry
 from pgq_orm.worker.settings import QueueExecutionMode
 from pgq_orm_django import aenqueue, enqueue, models
 from pgq_orm_django.store import DatabaseStore
+from tests.eventually import aeventually, eventually
 
 pytestmark = pytest.mark.usefixtures("db")
 
+LIMIT = 3
+
 
 class Gauge:
-    """The most that ever ran at the same time, of all jobs and of each key."""
+    """The most that ever ran at the same time, of all jobs and of each key; none ends before as many ran as may."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -43,6 +46,7 @@ class Gauge:
 def sync_handler(gauge: Gauge) -> Callable[[Job], Any]:
     def work(job: Job) -> None:
         gauge.begin(job)
+        eventually(lambda: gauge.most >= LIMIT)
         time.sleep(0.01)
         gauge.end(job)
 
@@ -52,6 +56,7 @@ def sync_handler(gauge: Gauge) -> Callable[[Job], Any]:
 def async_handler(gauge: Gauge) -> Callable[[Job], Any]:
     async def work(job: Job) -> None:
         gauge.begin(job)
+        await aeventually(lambda: gauge.most >= LIMIT)
         await asyncio.sleep(0.01)
         gauge.end(job)
 
@@ -71,12 +76,12 @@ def drain_by_two(registry: Registry) -> None:
 @pytest.mark.parametrize("make_handler", [sync_handler, async_handler])
 def test_workers_keep_to_the_limits_together(make_handler: Callable[[Gauge], Callable[[Job], Any]]) -> None:
     gauge, registry = Gauge(), Registry()
-    registry.entrypoint("mail", concurrency_limit=3, concurrency_limit_per_key=1)(make_handler(gauge))
+    registry.entrypoint("mail", concurrency_limit=LIMIT, concurrency_limit_per_key=1)(make_handler(gauge))
     keys = [f"customer {number % 5}" for number in range(40)]
     enqueue(["mail"] * len(keys), concurrency_key=keys)
     drain_by_two(registry)
     assert models.Log.objects.successful().count() == len(keys)
-    assert gauge.most == 3
+    assert gauge.most == LIMIT
     assert gauge.most_of_a_key == 1
 
 

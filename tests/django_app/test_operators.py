@@ -37,12 +37,12 @@ def a_failure(job_id: int, **columns: object) -> None:
 
 
 def test_the_dashboard_shows_what_is_to_be_done_what_was_and_who_works() -> None:
-    enqueue(["mail", "mail"])
+    enqueue(["mail", "mail"], execute_after=-timedelta(hours=2, minutes=30))
     a_failure(7)
     a_worker(queues=["default"], entrypoints=["mail"])
     said = lines(manage("pgq_dashboard"))
     assert "queue entrypoint waiting queued picked late by held up" in said
-    assert "default mail 2 0 s" in said
+    assert "default mail 2 2 h" in said
     assert "Done in the last 5 min" in said
     assert "default mail 1 0.2" in said
     assert any(line.startswith("here 1 default 0") for line in said)

@@ -53,7 +53,7 @@ class Manage:
 
     def end(self) -> tuple[int, str]:
         """Waits for the process; its exit code and all that it has said."""
-        return self._process.wait(timeout=30), self.output
+        return self._process.wait(timeout=60), self.output
 
 
 Start = Callable[..., Manage]
@@ -81,6 +81,16 @@ def pids() -> list[int]:
     return sorted(Worker.objects.alive().values_list("pid", flat=True))
 
 
+def two_pids(*, without: int | None = None) -> list[int]:
+    """Those of two processes that live, as soon as there are two."""
+
+    def found() -> list[int]:
+        living = pids()
+        return living if len(living) == 2 and without not in living else []
+
+    return eventually(found)
+
+
 # Several processes
 
 
@@ -97,19 +107,17 @@ def test_several_processes_drain_the_queue(start: Start) -> None:
 
 def test_a_killed_process_is_replaced_and_none_outlives_its_supervisor(start: Start) -> None:
     supervisor = start("--processes", "2", "--heartbeat-timeout", "1")
-    eventually(lambda: len(pids()) == 2, timeout=30)
-    victim, other = pids()
+    victim, other = two_pids()
     os.kill(victim, signal.SIGKILL)
-    eventually(lambda: victim not in pids() and len(pids()) == 2, timeout=30)
-    assert other in pids()
-    children = pids()
+    children = two_pids(without=victim)
+    assert other in children
     supervisor.kill()
     eventually(lambda: not any(map(is_alive, children)))
 
 
 def test_told_to_end_all_of_them_end(start: Start) -> None:
     supervisor = start("--processes", "2")
-    eventually(lambda: len(pids()) == 2, timeout=30)
+    two_pids()
     supervisor.send(signal.SIGTERM)
     assert supervisor.end()[0] == 0, supervisor.output
     assert pids() == []

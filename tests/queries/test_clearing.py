@@ -137,7 +137,7 @@ def cleared(dsn: str, job_ids: list[int] | None = None, start: threading.Barrier
         queries = SyncQueries(session)
         session.connection()
         if start is not None:
-            start.wait(timeout=10)
+            start.wait(timeout=30)
         answer = queries.clear_queue() if job_ids is None else len(queries.mark_job_as_cancelled(job_ids))
     engine.dispose()
     return answer

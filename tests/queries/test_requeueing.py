@@ -191,7 +191,7 @@ async def test_requeueing_wakes_a_worker(asker: Asker, workshop: Workshop, dsn: 
         ears.execute("LISTEN pgq")
         await asker.ask("requeue_jobs", [old])
         await asker.commit()
-        (notice,) = ears.notifies(timeout=10, stop_after=1)
+        (notice,) = ears.notifies(timeout=30, stop_after=1)
     assert notice.payload == ""
 
 

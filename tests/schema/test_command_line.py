@@ -66,13 +66,16 @@ def test_a_second_installer_waits_for_the_first_and_finds_its_work(empty_dsn: st
             installation.install(connection)
             second = pool.submit(pgq, "install", "--dsn", empty_dsn)
             eventually(lambda: _waits_for_an_advisory_lock(empty_dsn))
-        assert "already" in second.result(timeout=20).output
+        assert "already" in second.result(timeout=60).output
     engine.dispose()
 
 
 def _waits_for_an_advisory_lock(dsn: str) -> bool:
     with psycopg.connect(dsn) as connection:
-        waiting = connection.execute("SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+        waiting = connection.execute(
+            "SELECT 1 FROM pg_locks JOIN pg_database ON pg_database.oid = database"
+            " WHERE datname = current_database() AND locktype = 'advisory' AND NOT granted"
+        )
         return waiting.fetchone() is not None
 
 

@@ -184,7 +184,11 @@ async def test_getting_started(
     async with running(pgq):
         await aeventually(lambda: queue.scalars("SELECT 1 FROM pgq_schedule"))
         await pgq.queries.run_schedule_now("scheduled_every_minute")
-        await aeventually(lambda: queue.statuses() == ["successful", "successful"])
+        # and once more if a minute ends meanwhile
+        await aeventually(
+            lambda: {entry.entrypoint for entry in queue.log()} == {"fetch", "scheduled_every_minute"}
+        )
+    assert set(queue.statuses()) == {"successful"}
     assert isinstance(pgq.connection, AsyncEngine)
     await pgq.connection.dispose()
     output = capsys.readouterr().out
@@ -217,7 +221,7 @@ def test_starting_with_the_command(dsn: str, queue: Queue, tmp_path: Path) -> No
     try:
         eventually(lambda: queue.statuses() == ["successful"], timeout=30)
         worker.send_signal(signal.SIGTERM)
-        output, _ = worker.communicate(timeout=20)
+        output, _ = worker.communicate(timeout=60)
     finally:
         worker.kill()
     assert worker.returncode == 0
@@ -293,7 +297,7 @@ async def test_synchronous_job_processing(pgq: PgQueuer, queue: Queue) -> None:
     def perform_task(step: int) -> None:
         performed.append(step)
         if step == 2:
-            goes_on.wait(20)
+            goes_on.wait(60)
 
     names = {
         "entrypoint": pgq.entrypoint,
@@ -328,7 +332,8 @@ async def test_scheduler(pgq: PgQueuer, queue: Queue) -> None:
     pgq.shutdown.clear()
     async with running(pgq):
         await aeventually(lambda: performed)
-        await aeventually(lambda: queue.statuses() == ["successful"])
+        # more than one if a minute ends meanwhile
+        await aeventually(lambda: set(queue.statuses()) == {"successful"})
 
 
 @pytest.mark.parametrize(
