@@ -5,12 +5,15 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import thread as pools
 from contextlib import suppress
+from datetime import timedelta
 from functools import partial
 from threading import Lock
 from typing import Any, Generic, ParamSpec, TypeVar
 
 from pgq_orm.executors.calls import Call
+from pgq_orm.outcomes import Snooze
 
 logger = logging.getLogger(__name__)
 
@@ -19,12 +22,19 @@ T = TypeVar("T")
 
 LINGER_SECONDS = 1.0
 """How long a thread waits for its next call before it goes back to the pool, from where it takes longer to come."""
+ENDING_SECONDS = 1.0
+"""For how long a job is given back that came while the interpreter was ending."""
 
 
 def call_in_thread(
     threads: Executor, call: Callable[[], T], interrupt: Callable[[], object] | None = None
 ) -> Call[T]:
-    """Has it called in a thread; await the answer for what it returns or raises, once it has really ended."""
+    """Has it called in a thread; await the answer for what it returns or raises, once it has really ended.
+
+    Raises Snooze while the interpreter is ending: another worker can run the job, and no pool here takes any call.
+    """
+    if _is_interpreter_ending():
+        raise Snooze(timedelta(seconds=ENDING_SECONDS))
     made = Call(call, interrupt)
     if isinstance(threads, HandlerThreads):
         threads.take(made)
@@ -68,7 +78,8 @@ class HandlerThreads(Executor):
 
     def take(self, call: "Call[Any] | _Submission[Any]") -> None:
         """Has it run as soon as a thread is free. A Call's end is told in the loop."""
-        if self._is_over:
+        # It waits for our threads, which would never be out of work if we went on to bring them some.
+        if self._is_over or _is_interpreter_ending():
             raise RuntimeError("these threads have been shut down")
         if not self._has_any:
             self._pool.submit(int)  # raises if not even one thread can be started; from then on one can serve
@@ -200,6 +211,10 @@ class HandlerThreads(Executor):
         self._is_told = False  # before looking: what ends from now on is told again
         while self._ended:
             self._ended.popleft().settle()
+
+
+def _is_interpreter_ending() -> bool:
+    return pools._shutdown  # nothing public says so before all threads have ended
 
 
 class _Submission(Generic[T]):

@@ -445,6 +445,31 @@ def test_an_interpreter_that_ends_without_shutting_them_down_waits_for_what_runs
     assert (ended.stdout, ended.stderr) == ("ended\n" if "ended" in work else "", "")
 
 
+@pytest.mark.parametrize("daemon", [True, False])
+@pytest.mark.parametrize("kind", ["HandlerThreads", "ThreadPoolExecutor"])
+def test_an_interpreter_that_ends_gets_no_more_calls_which_are_given_back(kind: str, daemon: bool) -> None:
+    program = (
+        "import asyncio, threading\n"
+        "from concurrent.futures import ThreadPoolExecutor\n"
+        "from pgq_orm.executors.threads import HandlerThreads, call_in_thread\n"
+        "from pgq_orm.outcomes import Snooze\n"
+        "begun = threading.Event()\n"
+        "async def live():\n"
+        f"    hands = {kind}(4, 'busy')\n"
+        "    try:\n"
+        "        while True:\n"
+        "            await call_in_thread(hands, begun.set)\n"
+        "    except Snooze:\n"
+        f"        {daemon} or print('given back')\n"
+        f"threading.Thread(target=lambda: asyncio.run(live()), daemon={daemon}).start()\n"
+        "begun.wait()\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=PATIENCE, check=True
+    )
+    assert (ended.stdout, ended.stderr) == ("" if daemon else "given back\n", "")
+
+
 # As an executor, for those who bring their own calls
 
 
