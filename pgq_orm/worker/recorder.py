@@ -184,8 +184,14 @@ class Recorder(Service):
         return True
 
     async def _resume_held(self) -> None:
-        held = await self._store.run(operations.read_held(list(self._held)))
         self._held_at = time.monotonic()
+        try:
+            held = await self._store.run(operations.read_held(list(self._held)))
+        except Exception as error:
+            # not raised: what nobody holds is to be written, and whoever waits for us to be idle to lose patience
+            message = "Cannot learn which jobs are still held, next look in %.0f s: %r"
+            tell(logger, logging.WARNING, message, HELD_SECONDS, error)
+            return
         for job_id in self._held.keys() - held:
             self._pending.append(self._held.pop(job_id))
 

@@ -182,6 +182,31 @@ async def test_a_job_that_an_application_holds_does_not_hold_up_the_others(
 
 
 @pytest.mark.usefixtures("impatient")
+async def test_not_to_learn_whether_a_job_is_still_held_does_not_hold_up_the_others(
+    pgq: PgQueuer, queue: Queue, caplog: pytest.LogCaptureFixture
+) -> None:
+    may_end = asyncio.Event()
+
+    @pgq.entrypoint("work")
+    async def work(job: Job) -> None:
+        await may_end.wait()
+
+    [held] = queue.enqueue("work")
+    async with running(pgq):
+        await aeventually(lambda: queue.job(held).status == "picked")
+        with queue.hold(held):
+            may_end.set()
+            await aeventually(lambda: f"Job {held} is held by" in caplog.text)
+            # the question reads it, to learn of jobs that wait for the held one
+            queue.execute("ALTER TABLE pgq_dependency RENAME TO away")
+            await aeventually(lambda: "Cannot learn which jobs are still held" in caplog.text)
+            [later] = queue.enqueue("work")
+            await aeventually(lambda: queue.statuses(later) == ["successful"])
+        queue.execute("ALTER TABLE away RENAME TO pgq_dependency")
+        await aeventually(lambda: queue.statuses(held) == ["successful"])
+
+
+@pytest.mark.usefixtures("impatient")
 async def test_of_two_outcomes_of_a_job_that_somebody_holds_the_one_whose_lease_is_valid_is_kept(
     async_engine: AsyncEngine, queue: Queue
 ) -> None:
