@@ -165,6 +165,7 @@ class _Life:
         self._is_deaf = asyncio.Event()
         self._deafened_by: Exception | None = None
         self._leases = Leases(on_dropped=self._jobs_ended)
+        self._canceled_at = -math.inf  # monotonic; when we last heard that somebody canceled running jobs
         self._in_workflows: set[int] = set()  # loop thread only; jobs held for whose end others may wait
         lease_seconds = settings.heartbeat_timeout.total_seconds()
         inquiries = Inquiries(store)
@@ -249,7 +250,7 @@ class _Life:
         self._wake_ups = WakeUps(
             store=store,
             on_enqueued=self._enqueued,
-            on_canceled=self._heartbeat.beat_soon,
+            on_canceled=self._canceled,
             on_queues_changed=self._quotas.wake,
             on_lost=self._listener_lost,
         )
@@ -426,6 +427,8 @@ class _Life:
         self._in_workflows.update(job.id for job in jobs if job.workflow_id is not None)
         self._tally.picked += len(jobs)
         self._anteroom.add(jobs, picked)
+        if self._canceled_at >= picked:
+            self._heartbeat.beat_soon()  # the beat after that may have known nothing of these jobs
 
     def _record(self, ended: Ended) -> None:
         self._recorder.add(ended)
@@ -456,6 +459,10 @@ class _Life:
     def _enqueued(self) -> None:
         self._fetcher.expect_deferred()
         self._limited_fetcher.expect_ready()
+
+    def _canceled(self) -> None:
+        self._canceled_at = time.monotonic()
+        self._heartbeat.beat_soon()
 
     def _promoted(self) -> None:
         self._limited_fetcher.expect_ready()

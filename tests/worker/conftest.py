@@ -11,6 +11,7 @@ from pgq_orm import PgQueuer
 from tests.databases import sqlalchemy_url
 from tests.worker.queues import Queue
 from tests.worker.wire import Wire, wire_to
+from tests.worker.workers import Deaf
 
 KINDS = ("psycopg", "asyncpg", "sync")
 
@@ -49,6 +50,12 @@ async def each_pgq(request: pytest.FixtureRequest, dsn: str) -> AsyncIterator[Pg
     engine = make_engine(request.param, dsn)
     yield PgQueuer(engine)
     await dispose(engine)
+
+
+@pytest.fixture
+def deaf(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers never hear a wake-up."""
+    monkeypatch.setattr("pgq_orm.sqlalchemy.store.EngineListener", lambda engine: Deaf())
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections import Counter
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -11,17 +12,16 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from pgq_orm import PgQueuer
 from pgq_orm.models import Context, Job
+from pgq_orm.operations import Operation
 from pgq_orm.retries import Backoff
+from pgq_orm.sql import statement
 from pgq_orm.worker.settings import QueueExecutionMode
 from tests.eventually import aeventually, eventually
 from tests.worker.queues import Queue
-from tests.worker.workers import Deaf, idling, running, seconds
+from tests.worker.workers import idling, is_quiet, listens, running, seconds
 
-MOMENT = 2.0
-
-
-def is_picked(queue: Queue, job_id: int) -> bool:
-    return queue.job(job_id).status == "picked"
+HOUR = seconds(3600)
+"""A heartbeat_timeout with which no heartbeat tells of anything in a test's time."""
 
 
 async def test_a_job_that_waits_is_canceled_at_once(pgq: PgQueuer, queue: Queue) -> None:
@@ -36,61 +36,97 @@ async def test_a_job_that_waits_is_canceled_at_once(pgq: PgQueuer, queue: Queue)
 
 
 async def test_a_running_async_job_is_interrupted_within_a_moment(each_pgq: PgQueuer, queue: Queue) -> None:
-    interrupted = asyncio.Event()
+    started, interrupted = asyncio.Event(), asyncio.Event()
 
     @each_pgq.entrypoint("work", max_attempts=5)
     async def work(job: Job) -> None:
+        started.set()
         try:
             await asyncio.sleep(3600)
         finally:
             interrupted.set()
 
-    async with idling(each_pgq, queue):
+    async with idling(each_pgq, queue, heartbeat_timeout=HOUR):
         [job_id] = queue.enqueue("work", b"input")
-        await aeventually(lambda: is_picked(queue, job_id))
+        await aeventually(started.is_set)
         assert queue.cancel(job_id) == {job_id: True}
-        await aeventually(lambda: queue.statuses(job_id) == ["canceled"], timeout=MOMENT)
+        await aeventually(lambda: queue.statuses(job_id) == ["canceled"])
     assert interrupted.is_set()
     [entry] = queue.log(job_id)
     assert (entry.retried, bytes(entry.payload)) == (False, b"input")
 
 
 async def test_a_running_sync_job_sees_that_it_was_canceled(each_pgq: PgQueuer, queue: Queue) -> None:
-    seen = threading.Event()
+    started, seen = threading.Event(), threading.Event()
 
     @each_pgq.entrypoint("work")
     def work(job: Job, context: Context) -> str:
+        started.set()
         eventually(lambda: context.cancellation.cancel_called)
         seen.set()
         return "half a result"
 
-    async with idling(each_pgq, queue):
+    async with idling(each_pgq, queue, heartbeat_timeout=HOUR):
         [job_id] = queue.enqueue("work")
-        await aeventually(lambda: is_picked(queue, job_id))
+        await aeventually(started.is_set)
         queue.cancel(job_id)
-        await aeventually(lambda: queue.statuses(job_id) == ["canceled"], timeout=MOMENT)
+        await aeventually(lambda: queue.statuses(job_id) == ["canceled"])
     assert seen.is_set()
 
 
+@pytest.mark.usefixtures("deaf")
 async def test_without_a_notice_the_heartbeat_tells(pgq: PgQueuer, queue: Queue) -> None:
-    pgq.store.listener = Deaf()  # type: ignore[misc]
+    started = asyncio.Event()
+
+    @pgq.entrypoint("work")
+    async def work(job: Job) -> None:
+        started.set()
+        await asyncio.sleep(3600)
+
+    [job_id] = queue.enqueue("work")
+    async with running(pgq, heartbeat_timeout=seconds(3)):
+        await aeventually(started.is_set)
+        queue.cancel(job_id)
+        await aeventually(lambda: queue.statuses(job_id) == ["canceled"])
+
+
+async def test_a_job_that_is_canceled_before_the_answer_to_its_pick_arrives_does_not_wait_for_a_heartbeat(
+    pgq: PgQueuer, queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_arrive = asyncio.Event()
+    store = pgq.store.sibling()
+    run = store.run
+
+    async def run_and_wait(operation: Operation[Any]) -> Any:
+        answer = await run(operation)
+        if operation.statement is statement("pick"):
+            await may_arrive.wait()
+        return answer
+
+    monkeypatch.setattr(store, "run", run_and_wait)
+    monkeypatch.setattr(pgq.store, "sibling", lambda: store)
 
     @pgq.entrypoint("work")
     async def work(job: Job) -> None:
         await asyncio.sleep(3600)
 
     [job_id] = queue.enqueue("work")
-    async with running(pgq, heartbeat_timeout=seconds(1.5)):
-        await aeventually(lambda: is_picked(queue, job_id))
+    async with running(pgq, heartbeat_timeout=HOUR):
+        await aeventually(lambda: listens(queue) and queue.job(job_id).status == "picked")
         queue.cancel(job_id)
-        await aeventually(lambda: queue.statuses(job_id) == ["canceled"], timeout=MOMENT)
+        canceled = "SELECT 1 FROM pgq_worker, pgq_job WHERE heartbeat > cancel_requested"
+        await aeventually(lambda: queue.scalars(canceled) and is_quiet(queue))
+        may_arrive.set()
+        await aeventually(lambda: queue.statuses(job_id) == ["canceled"])
 
 
 async def test_the_code_after_a_cancelable_block_runs(pgq: PgQueuer, queue: Queue) -> None:
     said: list[str] = []
+    started = asyncio.Event()
 
     @pgq.entrypoint("work")
     async def work(job: Job, context: Context) -> None:
+        started.set()
         with context.cancellation:
             await asyncio.sleep(3600)
             said.append("not this")
@@ -100,9 +136,9 @@ async def test_the_code_after_a_cancelable_block_runs(pgq: PgQueuer, queue: Queu
 
     [job_id] = queue.enqueue("work")
     async with running(pgq):
-        await aeventually(lambda: is_picked(queue, job_id))
+        await aeventually(started.is_set)
         queue.cancel(job_id)
-        await aeventually(lambda: queue.statuses(job_id) == ["canceled"], timeout=MOMENT)
+        await aeventually(lambda: queue.statuses(job_id) == ["canceled"])
     assert said == ["cancel_called: True", "cleaned up"]
 
 
@@ -118,9 +154,9 @@ async def test_what_an_interrupted_handler_wrote_is_rolled_back(pgq: PgQueuer, q
 
     [job_id] = queue.enqueue("work")
     async with running(pgq):
-        await asyncio.wait_for(written.wait(), 5)
+        await aeventually(written.is_set)
         queue.cancel(job_id)
-        await aeventually(lambda: queue.statuses(job_id) == ["canceled"], timeout=8)
+        await aeventually(lambda: queue.statuses(job_id) == ["canceled"])
         assert queue.execute("SELECT * FROM note") == []
 
 
@@ -130,7 +166,7 @@ async def test_the_slot_stays_taken_until_the_handler_has_really_ended(
 ) -> None:
     running_now: list[int] = []
     most: list[int] = []
-    stubborn = threading.Event()
+    asked_to_stop, may_end = threading.Event(), threading.Event()
 
     def begin(job: Job) -> None:
         running_now.append(job.id)
@@ -141,19 +177,22 @@ async def test_the_slot_stays_taken_until_the_handler_has_really_ended(
         @pgq.entrypoint("work")
         async def work(job: Job) -> None:
             begin(job)
-            while not stubborn.is_set():
+            while not may_end.is_set():
                 try:
                     await asyncio.sleep(0.01)
                 except asyncio.CancelledError:
-                    continue  # cleans up for as long as it likes
+                    asked_to_stop.set()  # and cleans up for as long as it likes
             running_now.remove(job.id)
 
     else:
 
         @pgq.entrypoint("work")
-        def work_in_a_thread(job: Job) -> None:
+        def work_in_a_thread(job: Job, context: Context) -> None:
             begin(job)
-            stubborn.wait(10)
+            if job.id == first:
+                eventually(lambda: context.cancellation.cancel_called)
+                asked_to_stop.set()
+            may_end.wait(20)
             running_now.remove(job.id)
 
     first, second = queue.enqueue("work", [None, None])
@@ -161,12 +200,11 @@ async def test_the_slot_stays_taken_until_the_handler_has_really_ended(
         await aeventually(lambda: running_now == [first])
         asked = queue.cancel(first)
         assert asked == {first: True}
-        # Long enough for the request to arrive, and for an empty slot to be filled.
-        await aeventually(lambda: queue.scalars("SELECT 1 FROM pgq_job WHERE cancel_requested IS NOT NULL"))
-        await asyncio.sleep(0.5)
+        await aeventually(asked_to_stop.is_set)
+        await asyncio.sleep(0.5)  # long enough for an empty slot to be filled
         assert running_now == [first]
         assert queue.job(second).status == "queued"
-        stubborn.set()
+        may_end.set()
         await aeventually(lambda: not queue.jobs())
     assert max(most) == 1
     assert queue.statuses(first) == ["canceled"]

@@ -11,7 +11,7 @@ from pgq_orm.models import Context, Job
 from pgq_orm.worker.settings import QueueExecutionMode
 from tests.eventually import aeventually
 from tests.worker.queues import Queue
-from tests.worker.workers import Deaf, listens, running, seconds
+from tests.worker.workers import listens, running, seconds
 
 drain = QueueExecutionMode.drain
 
@@ -108,25 +108,24 @@ async def test_a_worker_that_must_hear_ends_when_it_cannot(each_pgq: PgQueuer, q
         async with work as task:
             await aeventually(lambda: listens(queue))
             queue.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query ILIKE 'LISTEN%'"
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND query ILIKE 'LISTEN%'"
             )
             await task
     assert raised.value.__cause__ is not None
     assert queue.worker_ids() == []
 
 
-async def test_a_worker_that_need_not_hear_goes_on(
-    pgq: PgQueuer, queue: Queue, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("pgq_orm.sqlalchemy.store.EngineListener", lambda engine: Deaf())
+@pytest.mark.usefixtures("deaf")
+async def test_a_worker_that_need_not_hear_goes_on(pgq: PgQueuer, queue: Queue) -> None:
     pgq.entrypoint("fetch")(lambda job: None)
     async with running(pgq, dequeue_timeout=seconds(0.1)):
         queue.enqueue("fetch")
         await aeventually(lambda: queue.statuses() == ["successful"])
 
 
-async def test_draining_needs_no_ears(pgq: PgQueuer, queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pgq_orm.sqlalchemy.store.EngineListener", lambda engine: Deaf())
+@pytest.mark.usefixtures("deaf")
+async def test_draining_needs_no_ears(pgq: PgQueuer, queue: Queue) -> None:
     pgq.entrypoint("fetch")(lambda job: None)
     queue.enqueue("fetch")
     await pgq.run(mode=drain, shutdown_on_listener_failure=True)
