@@ -111,7 +111,9 @@ def meet_another(job: Job) -> int:
 
 def wait_for_file(job: Job) -> int:
     assert job.payload is not None
-    while not Path(os.fsdecode(job.payload)).exists():
+    awaited = Path(os.fsdecode(job.payload))
+    awaited.with_suffix(".begun").touch()
+    while not awaited.exists():
         time.sleep(0.01)
     return os.getpid()
 

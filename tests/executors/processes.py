@@ -16,7 +16,7 @@ def is_alive(pid: int) -> bool:
 
 async def noted_in(path: Path) -> list[int]:
     """The process numbers that a handler has noted in a file."""
-    await aeventually(path.exists)
+    await aeventually(path.exists, timeout=40)  # two interpreters may have to start before
     return _read(path)
 
 

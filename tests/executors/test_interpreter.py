@@ -15,6 +15,7 @@ from pgq_orm import PgQueuer
 from pgq_orm.errors import RegistrationError
 from pgq_orm.executors import SubInterpreterExecutor
 from pgq_orm.statuses import LogStatus
+from tests.eventually import aeventually
 from tests.executors import handlers
 from tests.executors.jobs import DRAIN, Queue, Runs, picked_job
 
@@ -67,7 +68,7 @@ class TestInAnInterpreter:
         gate = tmp_path / "gate"
         run = executing(one_interpreter, handlers.wait_for_file)
         running = asyncio.create_task(run(picked_job(os.fsencode(gate))))
-        await asyncio.sleep(0.01)
+        await aeventually(gate.with_suffix(".begun").exists)
         running.cancel()
         await asyncio.sleep(0.05)
         assert not running.done()

@@ -20,7 +20,7 @@ from pgq_orm.models import Context, Job, Schedule
 from tests.eventually import aeventually
 from tests.worker.workers import running
 
-HOURLY, DAILY = "0 * * * *", "0 0 * * *"
+YEARLY, DAILY, HOURLY = "0 0 1 1 *", "0 0 * * *", "0 * * * *"
 
 
 @dataclass(eq=False)
@@ -78,12 +78,12 @@ def tick(engine: Engine, pgq: PgQueuer) -> Callable[..., Any]:
 async def test_a_schedules_executor_runs_its_ticks(pgq: PgQueuer, tick: Callable[..., Any]) -> None:
     notes: list[Any] = []
 
-    @pgq.schedule("sweep", HOURLY, executor_factory=lambda parameters: Noting(parameters, notes))
+    @pgq.schedule("sweep", YEARLY, executor_factory=lambda parameters: Noting(parameters, notes))
     async def sweep(schedule: Schedule) -> None:
         raise AssertionError("never called")
 
     assert await tick() == [("successful", '"noted"')]
-    assert notes == ["closed", (HOURLY, True), "closed"]  # once for each run of the worker
+    assert notes == ["closed", (YEARLY, True), "closed"]  # once for each run of the worker
 
 
 async def test_an_executor_that_takes_the_schedule_alone_is_given_no_more(
@@ -91,23 +91,23 @@ async def test_an_executor_that_takes_the_schedule_alone_is_given_no_more(
 ) -> None:
     called: list[str] = []
 
-    @pgq.schedule("sweep", HOURLY, executor_factory=NotingAsBefore)
+    @pgq.schedule("sweep", YEARLY, executor_factory=NotingAsBefore)
     async def sweep(schedule: Schedule) -> None:
         called.append(schedule.expression)
 
     await tick()
     assert NotingAsBefore.notes == ["sweep"]
-    assert called == [HOURLY]
+    assert called == [YEARLY]
 
 
 async def test_an_executor_may_do_something_around_the_handler(
     pgq: PgQueuer, tick: Callable[..., Any]
 ) -> None:
-    @pgq.schedule("sweep", HOURLY, executor_factory=Timing)
+    @pgq.schedule("sweep", YEARLY, executor_factory=Timing)
     def sweep(schedule: Schedule, context: Context) -> str:
         return f"{schedule.expression} {context.job.entrypoint}"
 
-    assert await tick() == [("successful", f'["before", "{HOURLY} sweep", "after"]')]
+    assert await tick() == [("successful", f'["before", "{YEARLY} sweep", "after"]')]
 
 
 async def test_each_schedule_of_a_handler_has_its_own_executor(
@@ -116,7 +116,7 @@ async def test_each_schedule_of_a_handler_has_its_own_executor(
     notes: list[Any] = []
 
     @pgq.schedule("sweep", DAILY)
-    @pgq.schedule("sweep", HOURLY, executor_factory=lambda parameters: Noting(parameters, notes))
+    @pgq.schedule("sweep", YEARLY, executor_factory=lambda parameters: Noting(parameters, notes))
     async def sweep(subject: Schedule | Job) -> str:
         return "handler"
 
@@ -127,7 +127,7 @@ async def test_each_schedule_of_a_handler_has_its_own_executor(
         ("successful", '"handler"'),
         ("successful", '"noted"'),
     ]
-    assert (HOURLY, True) in notes
+    assert (YEARLY, True) in notes
 
 
 @pytest.mark.parametrize("is_seen", [True, False], ids=["class", "function"])
@@ -137,7 +137,7 @@ async def test_an_executor_of_jobs_serves_schedules_as_well(
     factory: Any = RetryWithBackoffEntrypointExecutor
     attempts: list[Schedule] = []
 
-    @pgq.schedule("sweep", HOURLY, executor_factory=factory if is_seen else lambda given: factory(given))
+    @pgq.schedule("sweep", YEARLY, executor_factory=factory if is_seen else lambda given: factory(given))
     async def sweep(schedule: Schedule) -> int:
         attempts.append(schedule)
         if len(attempts) < 2:

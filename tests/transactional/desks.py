@@ -26,7 +26,7 @@ from tests.databases import Driver, sqlalchemy_url
 from tests.eventually import aeventually
 
 Rows: TypeAlias = Sequence[Sequence[Any]]
-PATIENCE_SECONDS = 10.0
+PATIENCE_SECONDS = 20.0
 
 
 class Hand(ABC):

@@ -48,7 +48,7 @@ def kill_at(step: str, ledger: Ledger, name: str) -> None:
     with ledger.shut(DOORS[step]) if step in DOORS else nullcontext() as door:
         with victim(name, ledger.dsn, step) as process:
             if door is not None:
-                eventually(lambda: door.waiting == JOBS, timeout=20)
+                eventually(lambda: door.waiting == JOBS, timeout=40)
                 process.kill()
             process.wait(20)
         if door is not None:
@@ -76,7 +76,7 @@ async def test_killed_at_any_step_a_job_has_its_effects_exactly_once(
     desk = DESKS[name](ledger.dsn)
     register(desk)
     async with running(desk.pgq, heartbeat_timeout=HEARTBEAT_TIMEOUT):
-        await aeventually(lambda: not ledger.jobs(), timeout=20)
+        await aeventually(lambda: not ledger.jobs())
     await desk.close()
 
     assert ledger.entries() == Counter((job_id, side) for job_id in job_ids for side in ("credit", "debit"))

@@ -400,8 +400,15 @@ async def test_shutting_down_can_forgo_what_has_not_begun(gate: threading.Event)
 
 
 async def test_an_executor_that_forgoes_a_call_leaves_nobody_waiting(gate: threading.Event) -> None:
+    has_begun = threading.Event()
+
+    def wait() -> str:
+        has_begun.set()
+        return wait_for(gate)
+
     pool = ThreadPoolExecutor(1, NAME)
-    running = call_in_thread(pool, partial(wait_for, gate))
+    running = call_in_thread(pool, wait)
+    await aeventually(has_begun.is_set)
     waiting = call_in_thread(pool, partial(wait_for, gate))
     pool.shutdown(wait=False, cancel_futures=True)
     with pytest.raises(asyncio.CancelledError):
@@ -419,12 +426,13 @@ async def test_nothing_is_called_after_that() -> None:
         hands.submit(time.monotonic)
 
 
-async def test_idle_threads_end_at_once(hands: HandlerThreads) -> None:
+async def test_idle_threads_end_at_once(hands: HandlerThreads, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "LINGER_SECONDS", 2 * PATIENCE)
     await asyncio.gather(*(call_in_thread(hands, partial(time.sleep, 0.01)) for _ in range(8)))
     began = time.monotonic()
     hands.shutdown()
     assert alive() == []
-    assert time.monotonic() - began < threads.LINGER_SECONDS
+    assert time.monotonic() - began < PATIENCE
 
 
 @pytest.mark.parametrize("work", ["time.sleep(0)", "(time.sleep(1), print('ended'))"], ids=["idle", "busy"])

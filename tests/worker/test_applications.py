@@ -175,7 +175,8 @@ async def test_the_scheduler_manager_runs_schedules_on_their_queues_and_nothing_
     async with running(pgq.sm):
         await aeventually(lambda: "sweep" in done)
     assert set(done) == {"sweep"}
-    assert [job.entrypoint for job in queue.jobs()] == ["fetch"]
+    # a tick may have been fired too late for the worker to run it
+    assert [job.entrypoint for job in queue.jobs() if job.queue == "default"] == ["fetch"]
 
 
 async def test_both_halves_may_run_side_by_side(halves: tuple[PgQueuer, list[str]], queue: Queue) -> None:

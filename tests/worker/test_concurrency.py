@@ -10,7 +10,7 @@ import pytest
 from pgq_orm import PgQueuer
 from pgq_orm.models import Job
 from pgq_orm.worker.settings import QueueExecutionMode
-from tests.eventually import aeventually
+from tests.eventually import aeventually, eventually
 from tests.worker.queues import Queue
 from tests.worker.workers import running
 
@@ -43,11 +43,13 @@ async def test_tasks_and_threads_together_are_never_more_than_allowed(
     @each_pgq.entrypoint("async")
     async def work(job: Job) -> None:
         with gauge:
+            await aeventually(lambda: gauge.most >= concurrency)
             await asyncio.sleep(0.005)
 
     @each_pgq.entrypoint("sync")
     def work_in_a_thread(job: Job) -> None:
         with gauge:
+            eventually(lambda: gauge.most >= concurrency)
             time.sleep(0.005)
 
     queue.enqueue(["async", "sync"] * 30)  # type: ignore[arg-type]
@@ -110,6 +112,7 @@ async def test_several_workers_run_each_job_once(
         async def work(job: Job) -> None:
             ran[job.id] += 1
             by[name] += 1
+            await aeventually(lambda: len(by) == 2)  # neither has done all before the other has begun
             await asyncio.sleep(0.001)
 
     register(each_pgq, "one")

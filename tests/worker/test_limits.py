@@ -23,7 +23,7 @@ from tests.worker.processes import WorkerProcess, worker_process
 from tests.worker.queues import Queue
 from tests.worker.spans import create_spans, most_at_a_time, most_in_a_second
 from tests.worker.test_concurrency import Gauge
-from tests.worker.test_idling import statements
+from tests.worker.test_idling import HOUR, statements
 from tests.worker.workers import idling, is_quiet, listeners, running, seconds
 
 drain = QueueExecutionMode.drain
@@ -60,6 +60,7 @@ def test_a_limit_holds_while_a_process_is_killed_and_until_its_jobs_are_rescued(
         eventually(lambda: len(queue.scalars("SELECT 1 FROM span")) == 2)
         process.send(signal.SIGKILL)
         process.await_end()
+        queue.execute("UPDATE pgq_worker SET lease_seconds = 3600")  # however long the others take
         others = queue.enqueue("four", [b"0.02"] * 40)
         with ExitStack() as stack:
             processes(stack, queue, 2, others=1)
@@ -85,14 +86,15 @@ def test_a_rate_is_never_exceeded_by_four_processes_together(queue: Queue) -> No
     create_spans(queue)
     with ExitStack() as stack:
         processes(stack, queue, 4)
+        began = time.monotonic()
         job_ids = queue.enqueue("ten a second", [b"0"] * 40)
-        started = time.monotonic()
         eventually(lambda: len(queue.log()) == len(job_ids), 30)
-        took = time.monotonic() - started
+        took = time.monotonic() - began
     assert most_in_a_second(queue.scalars("SELECT picked FROM span")) <= 11
-    # a handler may start a little later than its token was taken
-    assert most_in_a_second(queue.scalars("SELECT started FROM span")) <= 13
-    assert 3.5 < took < 12
+    # a handler starts later than its token was taken, on a busy machine much later
+    [longest_wait] = queue.scalars("SELECT EXTRACT(epoch FROM max(started - picked)) FROM span")
+    assert most_in_a_second(queue.scalars("SELECT started FROM span")) <= 12 + 10 * float(longest_wait)
+    assert 3.5 < took < 20
 
 
 def test_jobs_of_one_key_run_one_after_the_other_and_those_of_others_beside_them(queue: Queue) -> None:
@@ -117,16 +119,19 @@ async def test_no_more_run_than_the_limit_and_no_more_than_there_are_slots(
     @each_pgq.entrypoint("limited", concurrency_limit=3)
     async def work(job: Job) -> None:
         with all_of_them, limited:
+            await aeventually(lambda: limited.most >= 3)
             await asyncio.sleep(0.005)
 
     @each_pgq.entrypoint("limited in a thread", concurrency_limit=3)
     def work_in_a_thread(job: Job) -> None:
         with all_of_them:
+            eventually(lambda: all_of_them.most >= 7)
             time.sleep(0.005)
 
     @each_pgq.entrypoint("unlimited")
     async def work_at_will(job: Job) -> None:
         with all_of_them:
+            await aeventually(lambda: all_of_them.most >= 7)
             await asyncio.sleep(0.005)
 
     queue.enqueue(["limited", "limited in a thread", "unlimited"] * 40)  # type: ignore[arg-type]
@@ -185,7 +190,7 @@ async def test_a_limited_backlog_does_not_hold_up_other_jobs(pgq: PgQueuer, queu
             before = time.monotonic()
             (job_id,) = queue.enqueue("any")
             await aeventually(partial(queue.log, job_id))
-            assert time.monotonic() - before < 2
+            assert time.monotonic() - before < 15  # and not at the next poll
         queue.execute("DELETE FROM pgq_job WHERE status = 'queued'")
         go.set()
 
@@ -227,7 +232,7 @@ async def test_draining_waits_for_the_jobs_that_another_worker_holds_back(
         await asyncio.sleep(0.5)
         assert not draining.done()
         go.set()
-        await asyncio.wait_for(draining, 10)
+        await asyncio.wait_for(draining, 20)
     assert queue.statuses() == ["successful"] * 2
 
 
@@ -274,7 +279,7 @@ async def test_deferred_jobs_run_at_their_time(pgq: PgQueuer, queue: Queue) -> N
         (job_id,) = queue.enqueue("one", execute_after=seconds(0.5))
         await aeventually(lambda: queue.log(job_id))
     (entry,) = queue.log(job_id)
-    assert entry.started < entry.execute_after + seconds(2)
+    assert entry.started < entry.execute_after + seconds(15)
 
 
 async def test_a_schedule_keeps_its_limit(pgq: PgQueuer, queue: Queue) -> None:
@@ -400,13 +405,13 @@ async def test_ten_workers_that_wait_for_one_limit_ask_once_a_second_each(dsn: s
             stack.push_async_callback(dispose, engine)
             pgq = PgQueuer(engine)
             pgq.entrypoint("two", concurrency_limit=2)(wait)
-            await stack.enter_async_context(running(pgq))
+            await stack.enter_async_context(running(pgq, heartbeat_timeout=HOUR))
         await aeventually(lambda: listeners(queue) == 10)
         queue.enqueue("two", [None] * 10)
         await asyncio.sleep(3)
         with statements() as sent:
             await asyncio.sleep(3)
-        assert 10 <= sent[PICK_LIMITED] <= 60, sent
+        assert 5 <= sent[PICK_LIMITED] <= 60, sent
         assert sum(sent.values()) - sent[PICK_LIMITED] <= 10, sent
         go.set()
         await aeventually(lambda: len(queue.log()) == 10, 20)
@@ -425,7 +430,8 @@ async def test_workers_that_wait_for_tokens_ask_little_more_than_once_a_token(ds
         await asyncio.sleep(3)
         with statements() as sent:
             await asyncio.sleep(3)
-        assert 10 <= sent[PICK_LIMITED] <= 50, sent
+        # a worker that comes late finds several tokens
+        assert 3 <= sent[PICK_LIMITED] <= 50, sent
         queue.execute("DELETE FROM pgq_job WHERE status = 'queued'")
 
 

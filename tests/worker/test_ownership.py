@@ -16,7 +16,8 @@ from tests.worker.queues import Queue
 from tests.worker.wire import Wire
 from tests.worker.workers import listens, running, running_in_a_thread, seconds
 
-LEASE = seconds(1.5)
+LEASE = seconds(3)
+"""Short, for a test; long enough for a worker on a busy machine to keep it."""
 
 
 def take_away(queue: Queue, job_id: int) -> None:
@@ -39,17 +40,18 @@ def take_away(queue: Queue, job_id: int) -> None:
 async def test_a_lost_lease_drops_the_outcome(
     each_pgq: PgQueuer, queue: Queue, caplog: pytest.LogCaptureFixture, ending: str
 ) -> None:
-    release = asyncio.Event()
+    started, release = asyncio.Event(), asyncio.Event()
 
     @each_pgq.entrypoint("work", max_attempts=2 if ending == "is to be retried" else 1)
     async def work(job: Job) -> None:
+        started.set()
         await release.wait()
         if ending != "succeeds":
             raise ValueError("no")
 
     [job_id] = queue.enqueue("work")
     async with running(each_pgq):
-        await aeventually(lambda: queue.job(job_id).status == "picked")
+        await aeventually(started.is_set)
         take_away(queue, job_id)
         before = queue.job(job_id)
         release.set()
@@ -61,16 +63,18 @@ async def test_a_lost_lease_drops_the_outcome(
 async def test_a_job_that_is_picked_again_while_its_lost_outcome_is_written_keeps_its_new_lease(
     each_pgq: PgQueuer, queue: Queue, caplog: pytest.LogCaptureFixture
 ) -> None:
+    started: list[int] = []
     release = asyncio.Event()
 
     @each_pgq.entrypoint("work")
     async def work(job: Job) -> int:
+        started.append(job.id)
         await release.wait()
         return job.lease
 
     lost, other = queue.enqueue("work", [None] * 2)
     async with running(each_pgq):
-        await aeventually(lambda: [job.status for job in queue.jobs()] == ["picked"] * 2)
+        await aeventually(lambda: len(started) == 2)
         # what both came to is written in one statement, which waits for the other one's row
         with queue.hold(other):
             queue.execute("UPDATE pgq_job SET status = 'queued', lease = lease + 1 WHERE id = :id", id=lost)
@@ -84,10 +88,11 @@ async def test_a_job_that_is_picked_again_while_its_lost_outcome_is_written_keep
 async def test_a_job_whose_lease_is_lost_is_stopped_at_the_next_heartbeat(
     pgq: PgQueuer, queue: Queue
 ) -> None:
-    stopped = asyncio.Event()
+    started, stopped = asyncio.Event(), asyncio.Event()
 
     @pgq.entrypoint("work")
     async def work(job: Job) -> None:
+        started.set()
         try:
             await asyncio.sleep(3600)
         finally:
@@ -95,9 +100,9 @@ async def test_a_job_whose_lease_is_lost_is_stopped_at_the_next_heartbeat(
 
     [job_id] = queue.enqueue("work")
     async with running(pgq, heartbeat_timeout=LEASE):
-        await aeventually(lambda: queue.job(job_id).status == "picked")
+        await aeventually(started.is_set)
         take_away(queue, job_id)
-        await asyncio.wait_for(stopped.wait(), 2)
+        await aeventually(stopped.is_set)
     assert queue.job(job_id).status == "picked"
     assert queue.log() == []
 
@@ -105,14 +110,15 @@ async def test_a_job_whose_lease_is_lost_is_stopped_at_the_next_heartbeat(
 async def test_a_pick_whose_reply_was_lost_is_given_back_while_its_worker_lives(
     wired_pgq: PgQueuer, queue: Queue, wire: Wire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runner, "UNHELD_SECONDS", 0.5)
+    monkeypatch.setattr(runner, "REPLY_SECONDS", 1.0)
+    monkeypatch.setattr(runner, "UNHELD_SECONDS", 2.0)
     ran: Counter[int] = Counter()
 
     @wired_pgq.entrypoint("work")
     async def work(job: Job) -> None:
         ran[job.id] += 1
 
-    async with running(wired_pgq, dequeue_timeout=seconds(0.2), heartbeat_timeout=seconds(3)):
+    async with running(wired_pgq, dequeue_timeout=seconds(0.2), heartbeat_timeout=seconds(9)):
         job_id = await picked_by_the_deaf(queue, wire)
         [worker_id] = queue.worker_ids()
         wire.drop()
@@ -132,21 +138,24 @@ async def test_a_reply_that_comes_too_late_is_not_run(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """The worker may have given the job back by then, for its heartbeat did not know it."""
-    monkeypatch.setattr(runner, "REPLY_SECONDS", 0.2)
-    monkeypatch.setattr(runner, "UNHELD_SECONDS", 0.6)
+    monkeypatch.setattr(runner, "REPLY_SECONDS", 0.5)
+    monkeypatch.setattr(runner, "UNHELD_SECONDS", 1.0)
     leases: dict[int, list[int]] = defaultdict(list)
 
     @wired_pgq.entrypoint("work")
     async def work(job: Job) -> None:
         leases[job.id].append(job.lease)
 
-    async with running(wired_pgq, dequeue_timeout=seconds(0.2), heartbeat_timeout=seconds(6)):
+    async with running(wired_pgq, dequeue_timeout=seconds(0.2), heartbeat_timeout=seconds(9)):
         job_id = await picked_by_the_deaf(queue, wire)
-        await asyncio.sleep(0.3)  # longer than the reply may take
+        await asyncio.sleep(0.6)  # longer than the reply may take
         wire.mend()
         await aeventually(lambda: queue.statuses(job_id) == ["successful"])
     assert "was thrown away" in caplog.text
-    assert leases[job_id] == [3]  # picked, given back, picked
+    [lease] = leases[job_id]
+    assert lease in range(
+        3, 100, 2
+    )  # picked, given back, picked; again, if the machine is as slow as the wire
 
 
 async def picked_by_the_deaf(queue: Queue, wire: Wire) -> int:
@@ -168,17 +177,18 @@ async def picked_by_the_deaf(queue: Queue, wire: Wire) -> int:
 async def test_a_job_is_not_taken_from_a_living_worker_however_long_it_takes(
     pgq: PgQueuer, other_pgq: PgQueuer, queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runner, "UNHELD_SECONDS", 0.3)
+    monkeypatch.setattr(runner, "REPLY_SECONDS", 1.0)
+    monkeypatch.setattr(runner, "UNHELD_SECONDS", 2.0)
     ran: list[int] = []
 
     async def work(job: Job) -> None:
         ran.append(job.id)
-        await asyncio.sleep(2.5)
+        await asyncio.sleep(1.5 * LEASE.total_seconds())
 
     pgq.entrypoint("work")(work)
     other_pgq.entrypoint("work")(work)
     [job_id] = queue.enqueue("work")
-    async with running(pgq, heartbeat_timeout=seconds(1)), running(other_pgq, heartbeat_timeout=seconds(1)):
+    async with running(pgq, heartbeat_timeout=LEASE), running(other_pgq, heartbeat_timeout=LEASE):
         await aeventually(lambda: queue.statuses(job_id) == ["successful"])
     assert ran == [job_id]
 
@@ -221,11 +231,11 @@ async def test_a_handler_that_blocks_the_event_loop_is_not_taken_for_dead(
     @each_pgq.entrypoint("work")
     async def work(job: Job) -> None:
         ran.append(job.id)
-        time.sleep(1.6)  # noqa: ASYNC251 - the very mistake
+        time.sleep(3)  # noqa: ASYNC251 - the very mistake
 
     other_pgq.entrypoint("work")(lambda job: None)
-    rescuing = running_in_a_thread(other_pgq, heartbeat_timeout=seconds(0.5), queues=("other",))
-    async with running(each_pgq, heartbeat_timeout=seconds(1)):
+    rescuing = running_in_a_thread(other_pgq, heartbeat_timeout=seconds(2), queues=("other",))
+    async with running(each_pgq, heartbeat_timeout=seconds(2)):
         with rescuing:
             await aeventually(lambda: len(queue.worker_ids()) == 2)
             [job_id] = queue.enqueue("work")
@@ -286,7 +296,7 @@ async def test_a_worker_that_is_cut_off_stops_its_jobs_before_others_take_them(
         wire.mend()
         wire.drop()
         [later] = queue.enqueue("later")
-        await aeventually(lambda: queue.statuses(later) == ["successful"], timeout=20)
+        await aeventually(lambda: queue.statuses(later) == ["successful"])
         [back] = queue.worker_ids()
         assert back != cut_off
     [died, successful] = queue.log(job_id)
@@ -299,7 +309,7 @@ async def test_a_heartbeat_that_hears_of_a_dead_worker_has_its_jobs_rescued(
 ) -> None:
     monkeypatch.setattr(runner, "UNTOLD_LEASES", 1000)
     pgq.entrypoint("work")(lambda job: None)
-    async with running(pgq, heartbeat_timeout=seconds(1)):
+    async with running(pgq, heartbeat_timeout=LEASE):
         await aeventually(lambda: queue.worker_ids())
         await asyncio.sleep(0.5)  # it has looked for the dead once
         [job_id] = queue.enqueue("elsewhere")
@@ -319,7 +329,7 @@ async def test_a_worker_that_is_locked_out_of_the_database_stops_its_jobs_and_co
     overlap = Overlap()
     pgq.entrypoint("work")(overlap.handler("locked out", 3600))
     [job_id] = queue.enqueue("work")
-    async with running(pgq, heartbeat_timeout=seconds(1)):
+    async with running(pgq, heartbeat_timeout=LEASE):
         await aeventually(lambda: overlap.started)
         [before] = queue.worker_ids()
         name = queue.scalars("SELECT current_database()")[0]

@@ -40,7 +40,8 @@ def test_a_worker_that_works_is_alive_and_ready(start: Start, queue: Queue) -> N
     eventually(lambda: probe.processes()[0]["running"] == 1)
     [told] = probe.processes()
     assert told["heartbeat_age"] < 60
-    assert told | {"heartbeat_age": 0} == {
+    assert told["blocked_seconds"] < 60  # more than nothing if the machine is busy
+    assert told | {"heartbeat_age": 0, "blocked_seconds": 0} == {
         "name": "pgq",
         "pid": process.pid,
         "worker_id": str(worker_id),
@@ -51,7 +52,7 @@ def test_a_worker_that_works_is_alive_and_ready(start: Start, queue: Queue) -> N
         "slots": 7,
         "heartbeat_age": 0,
         "database": True,
-        "blocked_seconds": 0.0,
+        "blocked_seconds": 0,
     }
     assert probe.get("/livez?verbose", method="HEAD") == (200, None)
     status, body = probe.get("/health")
@@ -65,7 +66,7 @@ def test_one_that_finishes_what_runs_is_alive_but_takes_nothing_more(start: Star
     eventually(lambda: probe.processes()[0]["running"] == 1)
     process.send(signal.SIGTERM)
     eventually(lambda: probe.get("/readyz")[0] == 503)
-    assert probe.get("/livez")[0] == 200
+    eventually(lambda: probe.get("/livez")[0] == 200)
     assert probe.processes()[0]["ending"]
 
 
@@ -87,7 +88,7 @@ def test_one_whose_database_is_away_lives_but_is_not_ready(start: Start, wire: W
     probe.await_ready()
     wire.cut()
     eventually(lambda: probe.get("/readyz")[0] == 503)
-    assert probe.get("/livez")[0] == 200
+    eventually(lambda: probe.get("/livez")[0] == 200)
     wire.mend()
     probe.await_ready()
 
@@ -99,7 +100,7 @@ def test_it_counts_and_times_what_attempts_came_to(
     name = "pgq-1" if options else "pgq"
     _, probe = start(*options)
     probe.await_ready()
-    queue.enqueue(["sleep", "sleep", 'fail "\\\n'], [b"0", b"0.3", None])  # type: ignore[arg-type]
+    queue.enqueue(["sleep", "sleep", 'fail "\\\n'], [b"0", b"1.1", None])  # type: ignore[arg-type]
     eventually(lambda: len(queue.log()) == 3)
     queue.enqueue("sleep", b"3600")
     eventually(lambda: probe.processes()[0]["running"] == 1)
@@ -111,7 +112,7 @@ def test_it_counts_and_times_what_attempts_came_to(
         f'pgq_running{{process="{name}"}} 1',
         f'pgq_slots{{process="{name}"}} 100',
         f'pgq_picked_total{{process="{name}"}} 4',
-        f'pgq_attempt_seconds_bucket{{{slept},le="0.25"}} 1',
+        f'pgq_attempt_seconds_bucket{{{slept},le="1"}} 1',
         f'pgq_attempt_seconds_bucket{{{slept},le="+Inf"}} 2',
         f"pgq_attempt_seconds_count{{{slept}}} 2",
         f'pgq_attempt_seconds_count{{process="{name}",entrypoint="fail \\"\\\\\\n",outcome="exception"}} 1',

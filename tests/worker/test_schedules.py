@@ -18,23 +18,24 @@ from tests.worker.queues import Queue
 from tests.worker.workers import running, seconds
 
 EVERY_SECOND = "* * * * * *"
-EVERY_HOUR = "0 * * * *"
+EVERY_DAY = "0 0 * * *"  # not every hour: the fewer ticks come by themselves while a test runs, the better
 
 
-def miss(queue: Queue, hours: int) -> datetime:
-    """Lets an hourly schedule seem to have been due so many times; answers the first tick that was missed."""
+def miss(queue: Queue, days: int) -> datetime:
+    """Lets a daily schedule seem to have been due so many times; answers the first tick that was missed."""
     [first] = queue.scalars(
         """
-        UPDATE pgq_schedule SET next_run = date_trunc('hour', now()) - make_interval(hours => :hours - 1)
+        UPDATE pgq_schedule SET next_run = date_trunc('day', now(), 'UTC') - make_interval(days => :days - 1)
         RETURNING next_run
         """,
-        hours=hours,
+        days=days,
     )
     return first
 
 
+@pytest.mark.parametrize("catch_up", ["latest", "all"])
 async def test_two_workers_fire_each_tick_once_and_runs_never_overlap(
-    pgq: PgQueuer, other_pgq: PgQueuer, queue: Queue
+    pgq: PgQueuer, other_pgq: PgQueuer, queue: Queue, catch_up: CatchUp
 ) -> None:
     ticks: list[datetime | None] = []
     most: list[int] = []
@@ -48,14 +49,16 @@ async def test_two_workers_fire_each_tick_once_and_runs_never_overlap(
         running_now.remove(schedule)
 
     for worker in (pgq, other_pgq):
-        worker.schedule("tick", EVERY_SECOND)(tick)
+        worker.schedule("tick", EVERY_SECOND, catch_up=catch_up)(tick)
     async with running(pgq), running(other_pgq):
         await aeventually(lambda: len(ticks) >= 4)
 
     assert max(most) == 1
     assert set(Counter(ticks).values()) == {1}
     steps = [later - earlier for earlier, later in pairwise(ticks)]  # type: ignore[operator]
-    assert steps == [timedelta(seconds=1)] * (len(ticks) - 1)
+    assert min(steps) == timedelta(seconds=1)
+    # the latest tick alone is made up for by workers that were too busy for more than one
+    assert max(steps) == timedelta(seconds=1) or catch_up == "latest"
 
 
 async def test_a_run_that_takes_longer_than_the_interval_lets_ticks_pass(pgq: PgQueuer, queue: Queue) -> None:
@@ -80,14 +83,15 @@ async def test_a_rolling_restart_neither_skips_nor_repeats_a_tick(dsn: str, queu
 
     def next_release() -> PgQueuer:
         pgq = PgQueuer(engine)
-        pgq.schedule("tick", EVERY_SECOND)(lambda schedule: ticks.append(schedule.last_run))
+        # "all": a busy machine may be away for longer than a tick
+        pgq.schedule("tick", EVERY_SECOND, catch_up="all")(lambda schedule: ticks.append(schedule.last_run))
         return pgq
 
     async with running(next_release()):
         await aeventually(lambda: ticks)
         for count in (2, 3):
             async with running(next_release()):
-                await aeventually(lambda: len(ticks) == count)  # noqa: B023
+                await aeventually(lambda: len(ticks) >= count)  # noqa: B023
     steps = {later - earlier for earlier, later in pairwise(ticks)}  # type: ignore[operator]
     assert steps == {timedelta(seconds=1)}
     await dispose(engine)
@@ -100,27 +104,25 @@ async def test_ticks_that_were_missed_follow_the_policy(
     pgq: PgQueuer, other_pgq: PgQueuer, queue: Queue, catch_up: CatchUp, fired: int
 ) -> None:
     given: list[Schedule] = []
-    pgq.schedule("hourly", EVERY_HOUR, catch_up=catch_up)(lambda schedule: None)
+    pgq.schedule("daily", EVERY_DAY, catch_up=catch_up)(lambda schedule: None)
     async with running(pgq):
         await aeventually(lambda: queue.scalars("SELECT 1 FROM pgq_schedule"))
     first = miss(queue, 4)
 
-    other_pgq.schedule("hourly", EVERY_HOUR, catch_up=catch_up)(given.append)
+    other_pgq.schedule("daily", EVERY_DAY, catch_up=catch_up)(given.append)
     async with running(other_pgq):
         await aeventually(lambda: queue.scalars("SELECT 1 FROM pgq_schedule WHERE next_run > now()"))
         await aeventually(lambda: not queue.jobs())
     assert len(given) == fired
     if catch_up == "all":
-        assert [schedule.last_run for schedule in given] == [
-            first + timedelta(hours=hour) for hour in range(4)
-        ]
+        assert [schedule.last_run for schedule in given] == [first + timedelta(days=day) for day in range(4)]
 
 
 async def test_a_tick_is_a_job_like_any_other(pgq: PgQueuer, queue: Queue) -> None:
     given: list[tuple[Job, Schedule | None]] = []
 
-    @pgq.schedule("hourly", EVERY_HOUR, timezone="Europe/Vienna", max_attempts=2)
-    async def hourly(schedule: Schedule, context: Context) -> str:
+    @pgq.schedule("daily", EVERY_DAY, timezone="Europe/Vienna", max_attempts=2)
+    async def daily(schedule: Schedule, context: Context) -> str:
         given.append((context.job, context.schedule))
         assert schedule is context.schedule
         return "done"
@@ -134,8 +136,8 @@ async def test_a_tick_is_a_job_like_any_other(pgq: PgQueuer, queue: Queue) -> No
     [(job, schedule)] = given
     assert schedule is not None
     assert (schedule.entrypoint, schedule.expression, schedule.timezone) == (
-        "hourly",
-        EVERY_HOUR,
+        "daily",
+        EVERY_DAY,
         "Europe/Vienna",
     )
     assert (schedule.last_run, job.execute_after) == (due, due)
@@ -171,8 +173,9 @@ async def test_a_schedule_that_an_application_holds_fires_afterwards_and_the_oth
             await aeventually(lambda: len(free) >= passed + LOCK_SECONDS + 2)
             assert len(held) <= before + 1  # a job that had been enqueued
         await aeventually(lambda: len(held) >= before + 2)
-    steps = {later.last_run - earlier.last_run for earlier, later in pairwise(free)}  # type: ignore[operator]
-    assert steps == {timedelta(seconds=1)}
+    steps = [later.last_run - earlier.last_run for earlier, later in pairwise(free)]  # type: ignore[operator]
+    assert min(steps) == timedelta(seconds=1)
+    assert max(steps) <= timedelta(seconds=LOCK_SECONDS + 1)  # nobody waited for the lock
     assert "Scheduler failed" not in caplog.text
 
 
@@ -204,6 +207,7 @@ async def test_a_schedule_that_is_no_longer_declared_rests(
     pgq.schedule("tick", EVERY_SECOND)(ticks.append)
     async with running(pgq):
         await aeventually(lambda: ticks)
+    queue.execute("DELETE FROM pgq_job")  # a tick may have been fired too late for the worker to run it
     ticks.clear()
     other_pgq.entrypoint("tick")(ticks.append)
     async with running(other_pgq):
@@ -216,11 +220,11 @@ async def test_a_database_that_is_away_for_a_moment_costs_no_tick_its_run(
 ) -> None:
     """The handler is given its schedule, which must be read first."""
     given: list[Schedule] = []
-    pgq.schedule("hourly", EVERY_HOUR)(given.append)
+    pgq.schedule("daily", EVERY_DAY)(given.append)
     async with running(pgq):
         await aeventually(lambda: queue.scalars("SELECT 1 FROM pgq_schedule"))
         queue.execute("ALTER TABLE pgq_schedule RENAME TO away")
-        queue.execute("INSERT INTO pgq_job (entrypoint, schedule_id) SELECT 'hourly', id FROM away")
+        queue.execute("INSERT INTO pgq_job (entrypoint, schedule_id) SELECT 'daily', id FROM away")
         await aeventually(lambda: "Cannot read the schedule" in caplog.text)
         queue.execute("ALTER TABLE away RENAME TO pgq_schedule")
         await aeventually(lambda: queue.log())
@@ -231,7 +235,7 @@ async def test_a_database_that_is_away_for_a_moment_costs_no_tick_its_run(
 async def test_schedules_run_under_short_leases_too(pgq: PgQueuer, queue: Queue) -> None:
     ticks: list[Schedule] = []
     pgq.schedule("tick", EVERY_SECOND)(ticks.append)
-    async with running(pgq, heartbeat_timeout=seconds(0.6)):
+    async with running(pgq, heartbeat_timeout=seconds(2)):
         [worker_id] = await aeventually(queue.worker_ids)
-        await aeventually(lambda: len(ticks) == 2)
+        await aeventually(lambda: len(ticks) >= 4)
         assert queue.worker_ids() == [worker_id]

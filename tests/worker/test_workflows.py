@@ -277,7 +277,7 @@ def test_a_killed_worker_changes_nothing(queue: Queue) -> None:
     parts = [flow.add("record", depends_on=killer, on_failure="ignore") for _ in range(5)]
     flow.add("record", name="last", depends_on=parts)
     handle = enqueued(queue, flow)
-    lease = ("--heartbeat-timeout", "1")
+    lease = ("--heartbeat-timeout", "2")
     for kills in range(1, 4):
         with worker_process(queue, *lease) as process:
             process.await_end()
