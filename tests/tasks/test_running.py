@@ -65,7 +65,7 @@ async def test_sync_and_async_tasks_run_with_results_for_whoever_asks(
     with Session(queue.engine) as session:
         assert SyncQueries(session).result(words) == 4
     async with CompletionWatcher(queue.engine) as watcher:
-        completion = await watcher.wait_for(receipt, timeout=timedelta(seconds=10))
+        completion = await watcher.wait_for(receipt, timeout=timedelta(seconds=30))
     assert completion.result == "1 × receipt 7"
 
 

@@ -30,7 +30,7 @@ def pytest_in(directory: Path, *options: str, **environment: str) -> tuple[int, 
         },
         capture_output=True,
         text=True,
-        timeout=55,
+        timeout=100,
     )
     return done.returncode, done.stdout + done.stderr
 

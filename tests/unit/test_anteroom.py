@@ -124,12 +124,11 @@ async def test_what_waits_too_long_is_given_back(slots: Slots, impatient: None) 
 
 
 async def test_what_came_later_may_wait_longer(slots: Slots, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        anteroom, "PATIENCE_SECONDS", 0.5
-    )  # much longer than a busy machine lets us oversleep
+    # much longer than a busy machine lets us oversleep
+    monkeypatch.setattr(anteroom, "PATIENCE_SECONDS", 2.0)
     await slots.add(jobs(1, 2, 3), 0.0)
     for _ in range(5):
-        await asyncio.sleep(0.15)
+        await asyncio.sleep(0.5)
         slots.end()
         await slots.add(jobs(4), 0.0)
     assert slots.released == []

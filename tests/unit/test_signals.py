@@ -44,8 +44,13 @@ def test_the_second_one_does_not() -> None:
 
 
 def test_one_in_between_ends_the_wait() -> None:
+    def press_while_it_is_heeded(*_: object) -> None:
+        if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+            press_ctrl_c()
+
     ticks = until_interrupted(3600)
-    usual = signal.signal(signal.SIGALRM, lambda *_: press_ctrl_c())
-    signal.setitimer(signal.ITIMER_REAL, 0.05)
+    usual = signal.signal(signal.SIGALRM, press_while_it_is_heeded)
+    signal.setitimer(signal.ITIMER_REAL, 0.05, 0.05)
     assert list(ticks) == []
+    signal.setitimer(signal.ITIMER_REAL, 0)
     signal.signal(signal.SIGALRM, usual)
