@@ -154,7 +154,12 @@ def _find_outsiders(flow: Workflow, planned: Sequence[Planned]) -> Steps[dict[in
     taken = [member.name for member, _ in planned if member.name is not None]
     if flow.id is None or not (names or taken):
         return outsiders
-    yield from ask(Operation(statement("lock_workflow"), {"workflow_id": flow.id}, _nothing))
+    isolation = yield from ask(Operation(statement("lock_workflow"), {"workflow_id": flow.id}, _isolation))
+    if isolation == "repeatable read":
+        raise WorkflowError(
+            f"names in workflow {flow.id} cannot be looked up in a REPEATABLE READ transaction, which does not see "
+            "what others have just added: use READ COMMITTED, or SERIALIZABLE, where one of two such transactions fails"
+        )
     params = {"workflow_id": flow.id, "names": [*names, *taken]}
     found = yield from ask(Operation(statement("read_workflow_names"), params, _ids_by_name))
     for name in taken:
@@ -226,8 +231,8 @@ def _missing(wanted: Sequence[str | None], found: Sequence[str | None]) -> list[
 # Reading
 
 
-def _nothing(rows: Sequence[Row]) -> None:
-    return None
+def _isolation(rows: Sequence[Row]) -> str:
+    return str(rows[0][1])
 
 
 def _first_column(rows: Sequence[Row]) -> list[int]:

@@ -1,4 +1,6 @@
--- Adds jobs, or replaces those that hold the dedupe_keys; all of them or, if a worker has picked one, none.
+-- Adds jobs, or replaces those that hold the dedupe_keys; all of them or, if a worker has picked one, none. Only a job that
+-- was enqueued and picked after the call began is found too late for what was replaced before it, which stays until the
+-- caller, who is told of it, rolls back.
 -- :claimed_keys are all the keys of a call that takes several statements. Relative delays are added to the database's
 -- clock. Answers the rows added or replaced, in the order given, and which were new; or, without an id, the keys of
 -- the jobs that run.

@@ -1,13 +1,17 @@
 """Enqueueing: what an application asks for is what stands in the table, or it is told why not."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
 
+import psycopg
 import pytest
 
+from pgq_orm import operations
 from pgq_orm.errors import DuplicateJobError, InvalidJobError
 from tests.conformance.callers import Caller
 from tests.conformance.tables import Tables
+from tests.eventually import aeventually
 
 pytestmark = pytest.mark.usefixtures("any_entrypoint")
 
@@ -228,6 +232,60 @@ async def test_a_running_job_can_no_longer_be_updated_and_nothing_else_is(
         ("runs", b"old"),
         (None, None),
     }
+
+
+async def test_a_job_that_is_picked_at_this_very_moment_is_not_replaced_and_nothing_else_is(
+    caller: Caller, tables: Tables, rival: psycopg.Connection
+) -> None:
+    tables.add_job(dedupe_key="waits", payload=b"old", entrypoint="letter")
+    tables.add_job(dedupe_key="contested", payload=b"old")
+    pick = operations.pick(tables.add_worker(), "default", ["mail"], 1)
+    rival.execute(pick.statement.pyformat.encode(), pick.params)
+    replacing = asyncio.create_task(
+        caller.enqueue("mail", b"new", dedupe_key=["waits", "new", "contested"], on_conflict="update")
+    )
+    await aeventually(tables.is_somebody_waiting)
+    rival.commit()
+    with pytest.raises(DuplicateJobError) as refusal:
+        await replacing
+    assert refusal.value.dedupe_keys == ["contested"]
+    await caller.commit()
+    assert [(job.dedupe_key, job.payload, job.status) for job in tables.jobs()] == [
+        ("waits", b"old", "queued"),
+        ("contested", b"old", "picked"),
+    ]
+
+
+async def test_a_job_that_ends_at_this_very_moment_is_followed_by_a_new_one(
+    caller: Caller, tables: Tables, rival: psycopg.Connection
+) -> None:
+    canceled = tables.add_job(dedupe_key="order-5", payload=b"old")
+    cancel = operations.cancel([canceled])
+    rival.execute(cancel.statement.pyformat.encode(), cancel.params)
+    replacing = asyncio.create_task(
+        caller.enqueue("mail", b"new", dedupe_key="order-5", on_conflict="update")
+    )
+    await aeventually(tables.is_somebody_waiting)
+    rival.commit()
+    [job_id] = await replacing
+    await caller.commit()
+    assert [(job.id, job.payload) for job in tables.jobs()] == [(job_id, b"new")]
+    assert [log.job_id for log in tables.logs()] == [canceled]
+
+
+async def test_of_two_that_replace_a_job_at_the_same_time_the_later_one_stands(
+    caller: Caller, tables: Tables, rival: psycopg.Connection
+) -> None:
+    job_id = tables.add_job(dedupe_key="order-5", payload=b"old")
+    rival.execute("UPDATE pgq_job SET payload = 'first', priority = 7")
+    replacing = asyncio.create_task(
+        caller.enqueue("mail", b"second", dedupe_key="order-5", on_conflict="update")
+    )
+    await aeventually(tables.is_somebody_waiting)
+    rival.commit()
+    assert await replacing == [job_id]
+    await caller.commit()
+    assert [(job.id, job.payload, job.priority) for job in tables.jobs()] == [(job_id, b"second", 0)]
 
 
 async def test_a_running_job_among_thousands_refuses_every_update(caller: Caller, tables: Tables) -> None:
