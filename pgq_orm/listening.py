@@ -7,6 +7,9 @@ from typing import Any, Protocol, TypeVar
 
 from pgq_orm.store import CHANNEL, LISTEN_CHECK_SECONDS
 
+LISTENS = "SELECT 1 FROM pg_listening_channels()"
+"""A sign of life, and a row if the session still is the one that was told to listen."""
+
 
 class Closable(Protocol):
     """A connection."""
@@ -44,4 +47,14 @@ async def listen_on_psycopg(
             on_notice(notice.payload)
         # A connection whose other end has vanished looks like a quiet one, until it is used.
         async with asyncio.timeout(LISTEN_CHECK_SECONDS):
-            await connection.execute("SELECT 1")
+            cursor = await connection.execute(LISTENS)
+            require_listening(cursor.rowcount)
+
+
+def require_listening(channels: int) -> None:
+    """Raises ConnectionError for the answer of a session that has not been told to listen."""
+    if channels == 0:
+        raise ConnectionError(
+            "the session that listens is not the one that answers: between them is a pooler in transaction mode, in "
+            "which wake-ups are lost; give the worker an address that goes past it (docs/running.md, Poolers)"
+        )

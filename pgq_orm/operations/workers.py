@@ -16,7 +16,9 @@ class Lease(NamedTuple):
 
 
 class Notice(NamedTuple):
-    """What a heartbeat learns: 'beaten', 'dead' of another worker, or 'canceling', 'lost' or 'returned' of a lease."""
+    """What a heartbeat learns: 'beaten', 'dead' of another worker, 'pooled' of its session, or 'canceling', 'lost' or
+    'returned' of a lease.
+    """
 
     notice: str
     id: int | None

@@ -1,6 +1,7 @@
 -- Keeps a worker alive and tells it, per lease it holds, what it must know: 'canceling' (somebody asked the job
 -- to stop) or 'lost' (the lease no longer stands). No row 'beaten' means that the worker was declared dead; 'dead',
--- that another one has not beaten for too long, and waits for its rescue.
+-- that another one has not beaten for too long, and waits for its rescue; 'pooled', that this session listens, though
+-- only another connection has asked for that: a pooler lets them share sessions.
 -- A job picked for this worker that it does not name was picked in a reply that never arrived: it is given back,
 -- once it is so old that the reply cannot arrive any more.
 WITH beaten AS (
@@ -47,6 +48,10 @@ WHERE EXISTS (
     WHERE heartbeat < now() - make_interval(secs => lease_seconds)
         AND id <> CAST(:worker_id AS uuid)
 )
+UNION ALL
+SELECT 'pooled', NULL, NULL
+FROM pg_listening_channels() AS channel
+WHERE channel = 'pgq'
 UNION ALL
 SELECT 'canceling', held.id, held.lease
 FROM held

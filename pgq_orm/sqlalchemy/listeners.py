@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from pgq_orm.errors import SessionError
-from pgq_orm.listening import listen_on_psycopg, seen_through
+from pgq_orm.listening import LISTENS, listen_on_psycopg, require_listening, seen_through
 from pgq_orm.store import BOOKKEEPING_SETTINGS, CHANNEL, LISTEN_CHECK_SECONDS
 
 
@@ -74,4 +74,4 @@ async def _listen_on_asyncpg(
             await asyncio.wait_for(terminated.wait(), LISTEN_CHECK_SECONDS)
         except TimeoutError:
             async with asyncio.timeout(LISTEN_CHECK_SECONDS):
-                await driver.execute("SELECT 1")
+                require_listening(len(await driver.fetch(LISTENS)))

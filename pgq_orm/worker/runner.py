@@ -56,6 +56,11 @@ INTERRUPTION_SECONDS = 5.0
 """How long an interrupted handler may take to clean up when the worker must end now."""
 LAST_WRITE_SECONDS = 1.0
 """How long the last try may take to write an outcome, when the worker is to end and the database does not answer."""
+POOLED = (
+    "This worker shares its database sessions with other clients, through a pooler in transaction mode: its wake-ups "
+    "are lost, and its settings (statement_timeout, lock_timeout and others) are left to whoever is given the session "
+    "next. Give it an address that goes past the pooler, or one in session mode (docs/running.md, Poolers)"
+)
 SIGN_OFF_SECONDS = 5.0
 """How long a worker tries to sign off: if it cannot, its heartbeat grows old."""
 
@@ -163,6 +168,7 @@ class _Life:
         self._is_cut_off = asyncio.Event()
         self._is_drained = asyncio.Event()
         self._is_deaf = asyncio.Event()
+        self._is_pooled = False
         self._deafened_by: Exception | None = None
         self._leases = Leases(on_dropped=self._jobs_ended)
         self._canceled_at = -math.inf  # monotonic; when we last heard that somebody canceled running jobs
@@ -511,6 +517,9 @@ class _Life:
                     self._board.cancel(job_id, lease)
                 case Notice("dead"):
                     self._rescuer.wake()
+                case Notice("pooled") if not self._is_pooled:
+                    self._is_pooled = True
+                    logger.error(POOLED)
                 case Notice("returned", int(job_id), _):
                     logger.warning("Gave job %d back: its pick's reply never arrived", job_id)
                     self._returned()

@@ -95,6 +95,22 @@ async def test_it_hears_of_another_worker_that_is_dead(
     assert await beat(binding, worker_id) == {BEATEN, Notice("dead", None, None)}
 
 
+async def test_it_hears_that_its_session_is_shared_with_one_that_listens(
+    worker_id: UUID, rival: psycopg.Connection
+) -> None:
+    operation = operations.beat(worker_id, [], unheld_seconds=30.0)
+
+    def beat() -> set[Notice]:
+        return set(
+            operation.read(rival.execute(operation.statement.pyformat.encode(), operation.params).fetchall())
+        )
+
+    assert beat() == {BEATEN}
+    rival.execute("LISTEN pgq")
+    rival.commit()
+    assert beat() == {BEATEN, Notice("pooled", None, None)}
+
+
 async def test_a_beat_that_comes_late_does_not_hear_of_itself(binding: Binding, tables: Tables) -> None:
     assert await beat(binding, tables.add_dead_worker()) == {BEATEN}
 

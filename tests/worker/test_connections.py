@@ -10,13 +10,15 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from sqlalchemy import create_engine, event
 
-from pgq_orm import PgQueuer, schema
+from pgq_orm import PgQueuer, listening, schema
 from pgq_orm.embedded import EmbeddedServer
 from pgq_orm.models import Job
-from pgq_orm.sqlalchemy import SyncQueries
+from pgq_orm.sqlalchemy import SyncQueries, listeners
 from pgq_orm.store import BOOKKEEPING_SETTINGS
 from pgq_orm.worker import runner
+from tests.databases import sqlalchemy_url
 from tests.eventually import aeventually
 from tests.worker.conftest import KINDS, dispose, make_engine
 from tests.worker.queues import Queue
@@ -170,3 +172,44 @@ async def test_a_worker_can_be_ended_while_the_database_is_away(
         release.set()
     assert f"they will be rescued and run again: {job_id}" in caplog.text
     assert "could not sign off" in caplog.text
+
+
+async def test_a_worker_behind_a_pooler_that_shares_sessions_says_so_once(
+    dsn: str, queue: Queue, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine = create_engine(sqlalchemy_url(dsn))
+
+    @event.listens_for(engine, "connect")
+    def listen(connection: psycopg.Connection, record: object) -> None:
+        # as a session does in which another client, given it before, has asked for that
+        connection.execute("LISTEN pgq")
+        connection.commit()
+
+    pgq = PgQueuer(engine)
+    ran = counting(pgq)
+    async with running(pgq, heartbeat_timeout=seconds(1)):
+        await aeventually(lambda: "shares its database sessions with other clients" in caplog.text)
+        [beaten] = queue.scalars("SELECT heartbeat FROM pgq_worker")
+        await aeventually(lambda: queue.scalars("SELECT heartbeat FROM pgq_worker") != [beaten])
+        [job_id] = queue.enqueue("work")
+        await aeventually(lambda: queue.statuses(job_id) == ["successful"])
+    engine.dispose()
+    assert ran == {job_id: 1}
+    assert caplog.text.count("shares its database sessions with other clients") == 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_listener_whose_session_was_given_to_somebody_else_says_so(
+    dsn: str, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listening, "LISTENS", "SELECT 1 FROM pg_listening_channels() WHERE false")
+    monkeypatch.setattr(listeners, "LISTENS", listening.LISTENS)
+    monkeypatch.setattr(listening, "LISTEN_CHECK_SECONDS", 0.1)
+    monkeypatch.setattr(listeners, "LISTEN_CHECK_SECONDS", 0.1)
+    engine = make_engine(kind, dsn)
+    store = PgQueuer(engine).store
+    async with asyncio.timeout(30):
+        with pytest.raises(ConnectionError, match="a pooler in transaction mode"):
+            await store.listener.listen(on_notice=lambda payload: None, on_ready=lambda: None)
+    await store.close()
+    await dispose(engine)
