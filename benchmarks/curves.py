@@ -100,7 +100,7 @@ def with_workers(bench: Bench, size: int) -> Costs:
         began_at = ended_at
         for worker in workers:
             try:
-                first = worker.hear("first", 0.1)
+                first = worker.hear("first", 1.0)
             except ContestantFailed:
                 continue  # it came too late to get a job
             began_at = min(began_at, first["at"])

@@ -13,8 +13,8 @@ from example_project.demo.interruption import held
 ROOT = Path(__file__).resolve().parents[2]
 """Where they run: the directory above `example_project`."""
 
-START_SECONDS = 30.0
-STOP_SECONDS = 15.0
+START_SECONDS = 60.0
+STOP_SECONDS = 30.0
 
 
 class Programs:

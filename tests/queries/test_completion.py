@@ -141,8 +141,8 @@ async def test_who_has_no_more_time_hears_where_the_job_stands(
     job_id = workshop.add()
     workshop.pick(job_id)
     # long enough for one look by all means
-    with pytest.raises(TimeoutError, match=f"job {job_id} has not ended within 2 s: it is picked") as caught:
-        await watcher.wait_for(job_id, timeout=timedelta(seconds=2))
+    with pytest.raises(TimeoutError, match=f"job {job_id} has not ended within 1 s: it is picked") as caught:
+        await watcher.wait_for(job_id, timeout=timedelta(seconds=1))
     assert isinstance(caught.value, CompletionTimeoutError)
     assert (caught.value.job_id, caught.value.status) == (job_id, "picked")
 
