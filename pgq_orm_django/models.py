@@ -96,6 +96,7 @@ class Job(models.Model):
                 condition=Q(status__in=[status.value for status in JobStatus]), name="pgq_job_status_check"
             ),
             CheckConstraint(condition=~Q(entrypoint=""), name="pgq_job_entrypoint_check"),
+            CheckConstraint(condition=_within_years("created"), name="pgq_job_created_check"),
             CheckConstraint(condition=_within_years("execute_after"), name="pgq_job_execute_after_check"),
             UniqueConstraint(
                 fields=["dedupe_key"], condition=Q(dedupe_key__isnull=False), name="pgq_job_dedupe_key"
@@ -268,6 +269,12 @@ class Worker(models.Model):
     class Meta:
         db_table = "pgq_worker"
         required_db_vendor = "postgresql"
+        constraints = [
+            CheckConstraint(
+                condition=Q(lease_seconds__gt=0) & Q(lease_seconds__lte=31536000),
+                name="pgq_worker_lease_seconds_check",
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.pid} on {self.hostname}"

@@ -95,6 +95,7 @@ class Job(Base):
     __table_args__ = (
         CheckConstraint(one_of("status", JobStatus), name="pgq_job_status_check"),
         CheckConstraint("entrypoint <> ''", name="pgq_job_entrypoint_check"),
+        CheckConstraint(within_years("created"), name="pgq_job_created_check"),
         CheckConstraint(within_years("execute_after"), name="pgq_job_execute_after_check"),
         Index(
             "pgq_job_ready",
@@ -289,6 +290,12 @@ class Worker(Base):
     )
     logs: Mapped[list["Log"]] = relationship(
         primaryjoin="Worker.id == foreign(Log.worker_id)", order_by="Log.id", viewonly=True
+    )
+
+    __table_args__ = (
+        CheckConstraint(
+            "lease_seconds > 0 AND lease_seconds <= 31536000", name="pgq_worker_lease_seconds_check"
+        ),
     )
 
 

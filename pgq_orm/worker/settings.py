@@ -7,6 +7,9 @@ from enum import StrEnum
 from pgq_orm.errors import RegistrationError
 from pgq_orm.operations.additions import DEFAULT_QUEUE
 
+LONGEST_LEASE = timedelta(days=365)
+"""Other workers reckon with it in SQL, which overflows at some point; as in the table's own check."""
+
 
 class QueueExecutionMode(StrEnum):
     """How long a worker runs."""
@@ -55,6 +58,11 @@ class WorkerSettings:
             value = getattr(self, name)
             if value is not None and value <= timedelta(0):
                 raise RegistrationError(f"{name} must be a positive timedelta, not {value!r}")
+        if self.heartbeat_timeout > LONGEST_LEASE:
+            raise RegistrationError(
+                f"heartbeat_timeout must be at most {LONGEST_LEASE.days} days, not {self.heartbeat_timeout!r}: for so "
+                "long nobody would take over what a dead worker held"
+            )
         if self.shutdown_timeout is not None and self.shutdown_timeout < timedelta(0):
             raise RegistrationError(
                 f"shutdown_timeout must not be negative, it is {self.shutdown_timeout!r}; None waits for ever"

@@ -69,6 +69,13 @@ class Migration(migrations.Migration):
                             ),
                             models.CheckConstraint(
                                 condition=models.Q(
+                                    created__gte=datetime.datetime(1900, 1, 1, tzinfo=datetime.UTC)
+                                )
+                                & models.Q(created__lt=datetime.datetime(9001, 1, 1, tzinfo=datetime.UTC)),
+                                name="pgq_job_created_check",
+                            ),
+                            models.CheckConstraint(
+                                condition=models.Q(
                                     execute_after__gte=datetime.datetime(1900, 1, 1, tzinfo=datetime.UTC)
                                 )
                                 & models.Q(
@@ -252,7 +259,17 @@ class Migration(migrations.Migration):
                         ("queues", TextArrayField()),
                         ("entrypoints", TextArrayField()),
                     ],
-                    options={"db_table": "pgq_worker", "required_db_vendor": "postgresql"},
+                    options={
+                        "db_table": "pgq_worker",
+                        "required_db_vendor": "postgresql",
+                        "constraints": [
+                            models.CheckConstraint(
+                                condition=models.Q(lease_seconds__gt=0)
+                                & models.Q(lease_seconds__lte=31536000),
+                                name="pgq_worker_lease_seconds_check",
+                            ),
+                        ],
+                    },
                 ),
                 migrations.CreateModel(
                     name="Queue",

@@ -111,6 +111,14 @@ async def test_it_hears_that_its_session_is_shared_with_one_that_listens(
     assert beat() == {BEATEN, Notice("pooled", None, None)}
 
 
+@pytest.mark.parametrize("lease_seconds", [float("inf"), float("nan"), 1e15, 0.0, -1.0])
+async def test_a_lease_that_no_worker_could_reckon_with_is_not_stored(
+    tables: Tables, lease_seconds: float
+) -> None:
+    with pytest.raises(psycopg.errors.CheckViolation, match="pgq_worker_lease_seconds_check"):
+        tables.add_worker(lease_seconds=lease_seconds)
+
+
 async def test_a_beat_that_comes_late_does_not_hear_of_itself(binding: Binding, tables: Tables) -> None:
     assert await beat(binding, tables.add_dead_worker()) == {BEATEN}
 

@@ -30,6 +30,9 @@ CREATE TABLE pgq_job (
     CONSTRAINT pgq_job_status_check CHECK (status IN ('waiting', 'queued', 'picked')),
     CONSTRAINT pgq_job_entrypoint_check CHECK (entrypoint <> ''),
     -- An instant that drivers cannot read would make every pick that answers it fail.
+    CONSTRAINT pgq_job_created_check CHECK (
+        created >= '1900-01-01 00:00:00+00' AND created < '9001-01-01 00:00:00+00'
+    ),
     CONSTRAINT pgq_job_execute_after_check CHECK (
         execute_after >= '1900-01-01 00:00:00+00' AND execute_after < '9001-01-01 00:00:00+00'
     )
@@ -157,7 +160,9 @@ CREATE TABLE pgq_worker (
     pid integer NOT NULL,
     hostname text NOT NULL,
     queues text[] NOT NULL,
-    entrypoints text[] NOT NULL
+    entrypoints text[] NOT NULL,
+    -- All workers compute with it when each other's leases end: what is beyond any interval would make their beats fail.
+    CONSTRAINT pgq_worker_lease_seconds_check CHECK (lease_seconds > 0 AND lease_seconds <= 31536000)
 ) WITH (
     -- Heartbeats must stay HOT and the table a page or two.
     fillfactor = 50,
