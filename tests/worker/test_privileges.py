@@ -1,13 +1,15 @@
 """Privileges: roles that own nothing do their work with the grants of docs/running.md, and with the usual ones."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import create_engine, make_url
+from sqlalchemy import URL, create_engine, make_url
 from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.orm import Session
@@ -18,6 +20,8 @@ from pgq_orm.outcomes import Retry
 from pgq_orm.queues import Queue as QueueSettings
 from pgq_orm.sqlalchemy import SyncQueries
 from pgq_orm.workflows import chain
+from pgq_orm_django.store import DatabaseStore
+from tests.conformance.project import point
 from tests.databases import sqlalchemy_url
 from tests.eventually import aeventually
 from tests.worker.queues import Queue
@@ -110,16 +114,31 @@ def test_the_pages_grants_do_for_all_that_an_application_asks(queue: Queue, make
     assert queue.job(again).priority == 3
 
 
-@pytest.mark.parametrize("driver", ["psycopg", "asyncpg"])
+@asynccontextmanager
+async def connected(url: URL, binding: str) -> AsyncIterator[Any]:
+    """What a PgQueuer works on."""
+    if binding == "django":
+        yield DatabaseStore(point(url.set(drivername="postgresql").render_as_string(hide_password=False)))
+        return
+    engine = create_async_engine(url.set(drivername=f"postgresql+{binding}"))
+    yield engine
+    await engine.dispose()
+
+
+@pytest.mark.parametrize("binding", ["psycopg", "asyncpg", "django"])
 @pytest.mark.parametrize("grants", [USUAL_GRANTS, of_the_page("shop_worker")], ids=["usual", "page"])
 async def test_a_worker_that_owns_nothing_works(
-    queue: Queue, make_role: MakeRole, grants: str, driver: str, caplog: pytest.LogCaptureFixture
+    queue: Queue, make_role: MakeRole, grants: str, binding: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    engine = create_async_engine(make_url(make_role(grants)).set(drivername=f"postgresql+{driver}"))
-    pgq = PgQueuer(
-        engine,
-        queues=[QueueSettings("default", rate_limit=1000)],
-    )
+    async with connected(make_url(make_role(grants)), binding) as connection:
+        await _require_work(connection, queue)
+    assert "permission denied" not in caplog.text
+    assert queue.worker_ids() == []
+
+
+async def _require_work(connection: Any, queue: Queue) -> None:
+    """Lets a worker do all that workers do."""
+    pgq = PgQueuer(connection, queues=[QueueSettings("default", rate_limit=1000)])
     attempts: list[int] = []
     ticks: list[Job] = []
 
@@ -161,6 +180,3 @@ async def test_a_worker_that_owns_nothing_works(
         for job_id in (orphan, *workflow.job_ids):
             await aeventually(lambda: "successful" in queue.statuses(job_id))  # noqa: B023
         await aeventually(lambda: not queue.log(old))
-    await engine.dispose()
-    assert "permission denied" not in caplog.text
-    assert queue.worker_ids() == []
