@@ -235,7 +235,7 @@ async def test_a_database_that_is_away_for_a_moment_costs_no_tick_its_run(
 async def test_schedules_run_under_short_leases_too(pgq: PgQueuer, queue: Queue) -> None:
     ticks: list[Schedule] = []
     pgq.schedule("tick", EVERY_SECOND)(ticks.append)
-    async with running(pgq, heartbeat_timeout=seconds(2)):
+    async with running(pgq, heartbeat_timeout=seconds(3)):
         [worker_id] = await aeventually(queue.worker_ids)
         await aeventually(lambda: len(ticks) >= 4)
         assert queue.worker_ids() == [worker_id]
