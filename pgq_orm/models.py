@@ -130,11 +130,6 @@ class Cancellation:
             self.is_heard = True
         return self.is_called
 
-    @property
-    def has_interrupted(self) -> bool:
-        """Whether one of the cancellations of the task is the request's, and no block has ended by it."""
-        return self._interrupted
-
     def attach(self, task: "asyncio.Task[Any]") -> None:
         """Names the task that a request interrupts. Call it from the loop's thread."""
         self._task = task

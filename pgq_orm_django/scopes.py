@@ -20,7 +20,7 @@ from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from psycopg.pq import TransactionStatus
 
-from pgq_orm import contexts
+from pgq_orm.canary import is_loop_ending
 from pgq_orm.worker.pools import Pool
 from pgq_orm_django.transactions import AsyncAtomicTransaction, AtomicTransaction, check_transactional
 
@@ -143,7 +143,7 @@ class Slot(Executor):
             return
         cleaned = asyncio.wrap_future(cleaning)
         was_cancelled: asyncio.CancelledError | None = None
-        while not cleaned.done() and not _is_loop_ending():
+        while not cleaned.done() and not is_loop_ending():
             try:
                 await asyncio.wait([cleaned])
             except asyncio.CancelledError as error:
@@ -195,13 +195,6 @@ class _InSlot(AbstractAsyncContextManager[Mapping[str, Any]]):
                 self._slot.shutdown(wait=False)  # left behind: the next job's calls would wait for this one's
             else:
                 self._idle.append(self._slot)
-
-
-def _is_loop_ending() -> bool:
-    """Whether somebody else than the worker has cancelled this task, which it does no more than once."""
-    task, context = asyncio.current_task(), contexts.current()
-    is_ours = context is not None and context.cancellation.has_interrupted
-    return task is not None and task.cancelling() > is_ours
 
 
 @contextmanager

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from contextvars import copy_context
 from typing import ParamSpec, TypeVar
 
+from pgq_orm.canary import is_loop_ending
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -29,7 +31,7 @@ class Call(asyncio.Future[T]):
     """A call in a thread. Await it to wait until it has really ended: being cancelled stops it only before it begins.
 
     Whoever is cancelled meanwhile is told only then. `interrupt` is what may make it end sooner, called from the loop's
-    thread at the first request. The second one says that the loop itself is ending, and leaves the thread behind.
+    thread at the first request. A further one leaves the thread behind, if the loop itself is ending.
     """
 
     def __init__(self, call: Callable[[], T], interrupt: Callable[[], object] | None = None) -> None:
@@ -47,8 +49,12 @@ class Call(asyncio.Future[T]):
         return self.done() and not self.cancelled() and self.exception() is None
 
     def cancel(self, msg: object = None) -> bool:
-        if self._is_asked_to_stop or self.done():
-            return super().cancel(msg)
+        if self.done():
+            return False
+        if self._is_asked_to_stop:
+            # In the next turn: whoever ends the loop cancels one after the other, and the canary perhaps after us.
+            self.get_loop().call_soon(self._leave_behind, msg)
+            return False
         self._is_asked_to_stop = True
         if self._interrupt is not None:
             self._interrupt()
@@ -74,3 +80,7 @@ class Call(asyncio.Future[T]):
             self.set_result(self._returned[0])
         else:
             super().cancel()
+
+    def _leave_behind(self, msg: object) -> None:
+        if is_loop_ending():
+            super().cancel(msg)

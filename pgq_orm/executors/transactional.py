@@ -8,6 +8,7 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from pgq_orm.canary import is_loop_ending
 from pgq_orm.errors import LeaseLost, RegistrationError
 from pgq_orm.executors.threads import call_in_thread
 from pgq_orm.handlers import Signature
@@ -179,8 +180,8 @@ async def _see_through(running: "asyncio.Future[None]") -> None:
         try:
             await asyncio.shield(running)
         except asyncio.CancelledError as error:
-            if was_cancelled is not None:
-                raise  # for the second time: the loop itself is ending
+            if was_cancelled is not None and is_loop_ending():
+                raise
             was_cancelled = error
         except BaseException:
             break

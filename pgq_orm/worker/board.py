@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from pgq_orm import contexts
+from pgq_orm.canary import Canary
 from pgq_orm.errors import LeaseLost
 from pgq_orm.executors import AbstractEntrypointExecutor
 from pgq_orm.executors.transactional import TransactionalContext
@@ -19,7 +20,6 @@ from pgq_orm.operations.workers import Lease
 from pgq_orm.parents import Parents
 from pgq_orm.registry import Entrypoint, Registry
 from pgq_orm.statuses import LogStatus
-from pgq_orm.worker.canary import Canary
 from pgq_orm.worker.judgement import Raised, Returned, Timing, failed, in_words, judge
 from pgq_orm.worker.settlement import Settlement
 from pgq_orm.worker.starting import task_starter
@@ -199,8 +199,9 @@ class Board:
             await asyncio.wait(tasks, timeout=grace_seconds)
             await asyncio.sleep(0)  # for the callbacks of those that have ended
         self._is_over = True
-        self._canary.take_down()
-        if self._running:
+        if not self._running:
+            self._canary.take_down()
+        else:
             message = "Leaving %d handlers behind that cannot be interrupted"
             tell(logger, logging.WARNING, message, len(self._running))
         for attempt in self._running.values():
@@ -221,6 +222,8 @@ class Board:
     def _end(self, attempt: _Attempt, task: "asyncio.Task[None]") -> None:
         del self._running[attempt.lease]
         attempt.cancellation.detach()
+        if self._is_over and not self._running:
+            self._canary.take_down()
         if not task.cancelled() and (error := task.exception()) is not None:
             self._end_badly(attempt, error)
         if not self._is_over:

@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any, cast
@@ -13,6 +13,7 @@ from asgiref.sync import async_to_sync, sync_to_async
 from django.db import connection, transaction
 
 from pgq_orm.applications import PgQueuer
+from pgq_orm.executors import EntrypointExecutor
 from pgq_orm.models import Context, Job
 from pgq_orm.registry import Registry
 from pgq_orm.retries import Backoff
@@ -296,6 +297,15 @@ async def wait_for_one_of_two(call: Callable[[], Any], context: Context) -> None
     await asyncio.gather(sync_to_async(call)(), sync_to_async(int)())
 
 
+async def wait_within(handling: Awaitable[object]) -> object:
+    async with asyncio.timeout(0.1):
+        return await handling
+
+
+async def wait_for_within(handling: Awaitable[object]) -> object:
+    return await asyncio.wait_for(handling, 0.1)
+
+
 leaving = pytest.mark.parametrize(
     "leave",
     [wait_for_it, wait_until_asked_to_stop, give_it_up, let_it_run, wait_for_one_of_two],
@@ -331,6 +341,31 @@ class TestACallThatTheHandlerHasLeftRunning:
         enqueue(["mail"] * 2)
         work(registry, max_concurrent_tasks=slots)
         assert events == ["begins", "calls", "ends"] * 2
+
+    @pytest.mark.parametrize("limit", [wait_within, wait_for_within], ids=["timeout", "wait_for"])
+    def test_keeps_them_when_an_executor_of_the_applications_gives_up_the_handler(
+        self, limit: Callable[[Awaitable[object]], Awaitable[object]]
+    ) -> None:
+        events: list[str] = []
+        registry = Registry()
+
+        class Limited(EntrypointExecutor):
+            async def execute(self, job: Job, context: Context) -> Any:
+                return await limit(super().execute(job, context))
+
+        def sleep() -> None:
+            events.append("calls")
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_sleep(0.5)")
+            events.append("ends")
+
+        @registry.entrypoint("mail", executor_factory=Limited, concurrency_limit=1)
+        async def handler(job: Job) -> None:
+            await sync_to_async(sleep)()
+
+        enqueue(["mail"] * 2)
+        work(registry, max_concurrent_tasks=2)
+        assert events == ["calls", "ends"] * 2
 
     @leaving
     def test_does_not_keep_the_worker_from_ending_at_once(

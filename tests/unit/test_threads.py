@@ -18,7 +18,9 @@ from typing import Any
 
 import pytest
 
+from pgq_orm.canary import Canary
 from pgq_orm.executors import HandlerExited, threads
+from pgq_orm.executors.calls import Call
 from pgq_orm.executors.threads import HandlerThreads, call_in_thread
 from tests.eventually import aeventually
 
@@ -332,22 +334,54 @@ async def test_an_interrupted_call_that_times_out_ends_as_a_timeout(
             await call_in_thread(any_threads, partial(wait_for, gate), interrupt=gate.set)
 
 
-async def test_the_second_cancellation_leaves_the_thread_behind(
+async def test_no_number_of_cancellations_leaves_the_thread_behind(
     any_threads: Executor, gate: threading.Event
 ) -> None:
     interrupted: list[bool] = []
-    call = call_in_thread(any_threads, partial(wait_for, gate), lambda: interrupted.append(True))
+    has_begun = threading.Event()
+
+    def wait() -> str:
+        has_begun.set()
+        return wait_for(gate)
+
+    call = call_in_thread(any_threads, wait, lambda: interrupted.append(True))
     waiting = asyncio.ensure_future(awaiting(call))
-    await asyncio.sleep(0)
-    waiting.cancel()
-    waiting.cancel()
+    await aeventually(has_begun.is_set)
+    for _ in range(5):
+        await asyncio.sleep(0)
+        waiting.cancel()
+    await asyncio.sleep(0.01)
+    assert not waiting.done()
+    gate.set()
     with pytest.raises(asyncio.CancelledError):
         await waiting
-    assert not call.has_returned
+    assert call.has_returned
     assert interrupted == [True]
+
+
+@pytest.mark.parametrize("kind", [HandlerThreads, ThreadPoolExecutor])
+def test_a_loop_that_ends_leaves_the_thread_behind_that_was_asked_to_stop(
+    kind: type[HandlerThreads | ThreadPoolExecutor], gate: threading.Event
+) -> None:
+    calls: list[Call[str]] = []
+    canary = Canary()
+
+    async def live() -> Executor:
+        canary.put_up()
+        hands, begun = kind(4, NAME), threading.Event()
+        calls.append(call_in_thread(hands, lambda: (begun.set(), wait_for(gate))[1]))
+        asyncio.ensure_future(awaiting(calls[0])).add_done_callback(lambda _: ended.append(True))
+        await aeventually(begun.is_set)
+        [waiting] = [task for task in asyncio.all_tasks() if "awaiting" in repr(task)]
+        waiting.cancel()
+        return hands
+
+    ended: list[bool] = []
+    hands = asyncio.run(live())
+    assert ended == [True]
+    assert not calls[0].has_returned
     gate.set()
-    # its end is harmless
-    assert await call_in_thread(any_threads, lambda: "goes on") == "goes on"
+    hands.shutdown()  # its end is harmless
 
 
 def test_ends_are_harmless_when_the_loop_has_gone(

@@ -4,13 +4,14 @@ import asyncio
 import threading
 from collections import Counter
 from datetime import timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from pgq_orm import PgQueuer
+from pgq_orm.executors import EntrypointExecutor
 from pgq_orm.models import Context, Job
 from pgq_orm.operations import Operation
 from pgq_orm.retries import Backoff
@@ -209,6 +210,41 @@ async def test_the_slot_stays_taken_until_the_handler_has_really_ended(
     assert max(most) == 1
     assert queue.statuses(first) == ["canceled"]
     assert queue.statuses(second) == ["successful"]
+
+
+class Limited(EntrypointExecutor):
+    """Has a time limit of its own."""
+
+    limits: ClassVar[list[asyncio.Timeout]] = []
+
+    async def execute(self, job: Job, context: Context) -> Any:
+        async with asyncio.timeout(0.05) as limit:
+            self.limits.append(limit)
+            return await super().execute(job, context)
+
+
+async def test_a_time_limit_and_a_cancellation_together_do_not_free_the_slot_of_a_thread(
+    pgq: PgQueuer, queue: Queue
+) -> None:
+    contexts: list[Context] = []
+    may_end = threading.Event()
+
+    @pgq.entrypoint("work", executor_factory=Limited)
+    def work(job: Job, context: Context) -> None:
+        contexts.append(context)
+        may_end.wait(10)
+
+    first, _ = queue.enqueue("work", [None, None])
+    async with running(pgq, max_concurrent_tasks=1):
+        await aeventually(lambda: contexts and Limited.limits[-1].expired())
+        queue.cancel(first)
+        await aeventually(lambda: contexts[0].cancellation.is_called)
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert pgq.get_context(first) is contexts[0]
+        may_end.set()
+        await aeventually(lambda: not queue.jobs())
+    assert queue.statuses(first) == ["canceled"]
 
 
 async def test_many_are_canceled_together(pgq: PgQueuer, queue: Queue) -> None:
