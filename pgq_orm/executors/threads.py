@@ -13,6 +13,7 @@ from threading import Lock
 from typing import Any, Generic, ParamSpec, TypeVar
 
 from pgq_orm.executors.calls import Call
+from pgq_orm.journal import tell
 from pgq_orm.outcomes import Snooze
 
 logger = logging.getLogger(__name__)
@@ -130,8 +131,11 @@ class HandlerThreads(Executor):
             self._is_coming = False
             if self._is_over:
                 return
-            logger.warning(
-                "No more threads can be started for handlers, those that there are go on: %s", error
+            tell(
+                logger,
+                logging.WARNING,
+                "No more threads can be started for handlers, those that there are go on: %s",
+                error,
             )
 
     # In a thread
@@ -145,7 +149,12 @@ class HandlerThreads(Executor):
                 is_serving = self._linger() or not self._leave()
             except BaseException:
                 # by PyThreadState_SetAsyncExc, with which some libraries limit the time that a function may take
-                logger.exception("A handler's thread was interrupted after the handler's end; it goes on")
+                tell(
+                    logger,
+                    logging.ERROR,
+                    "A handler's thread was interrupted after the handler's end; it goes on",
+                    exc_info=True,
+                )
 
     def _run_what_waits(self) -> None:
         while True:

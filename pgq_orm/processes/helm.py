@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 from pgq_orm.applications import PgQueuer
+from pgq_orm.journal import tell
 from pgq_orm.processes.health import Health, Pulse
 
 logger = logging.getLogger(__name__)
@@ -119,11 +120,11 @@ class Helm:
         if not pgq.shutdown.is_set():
             # A supervisor has said so for all of them.
             level = logging.INFO if self.name == ALONE else logging.DEBUG
-            logger.log(level, "Finishing what runs; the same signal again stops at once")
+            tell(logger, level, "Finishing what runs; the same signal again stops at once")
             pgq.shutdown.set()
 
     def _stop(self, pgq: PgQueuer) -> None:
-        logger.warning("Stopping now: what runs is interrupted and given back")
+        tell(logger, logging.WARNING, "Stopping now: what runs is interrupted and given back")
         pgq.stop_now()
 
     def _see_to_the_end(self) -> None:
@@ -140,9 +141,11 @@ class Helm:
 
 def leave(reason: str) -> None:
     """Ends the process without waiting for anything."""
-    logger.error("Leaving: %s", reason)
-    logging.shutdown()
-    os._exit(os.EX_TEMPFAIL)
+    try:
+        tell(logger, logging.ERROR, "Leaving: %s", reason)
+        logging.shutdown()
+    finally:
+        os._exit(os.EX_TEMPFAIL)
 
 
 def _later(seconds: float, call: Callable[[], None]) -> None:

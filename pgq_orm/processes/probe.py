@@ -13,6 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socket import AF_INET, AF_INET6
 
 from pgq_orm.errors import ProbeError
+from pgq_orm.journal import tell
 from pgq_orm.processes import metrics
 from pgq_orm.processes.health import Health
 
@@ -38,7 +39,13 @@ def probed(address: Address | None, ask: Callable[[], Sequence[Health]]) -> Iter
         return
     server = _open(address, ask)
     threading.Thread(target=server.serve_forever, name="pgq-probe", daemon=True).start()
-    logger.info("Probe answers on http://%s:%d/livez, /readyz and /metrics", address.host, server.server_port)
+    tell(
+        logger,
+        logging.INFO,
+        "Probe answers on http://%s:%d/livez, /readyz and /metrics",
+        address.host,
+        server.server_port,
+    )
     try:
         yield
     finally:
@@ -86,7 +93,7 @@ class _Server(ThreadingHTTPServer):
         self.server_name, self.server_port = self.server_address[:2]  # type: ignore[assignment]
 
     def handle_error(self, request: object, client_address: object) -> None:
-        logger.debug("Probe could not answer %s", client_address, exc_info=sys.exception())
+        tell(logger, logging.DEBUG, "Probe could not answer %s", client_address, exc_info=sys.exception())
 
 
 class _Request(BaseHTTPRequestHandler):
@@ -107,7 +114,7 @@ class _Request(BaseHTTPRequestHandler):
     do_HEAD = do_GET  # noqa: N815
 
     def log_message(self, format: str, *args: object) -> None:
-        logger.debug("Probe: " + format, *args)  # noqa: G003
+        tell(logger, logging.DEBUG, "Probe: " + format, *args)
 
 
 def _open(address: Address, ask: Callable[[], Sequence[Health]]) -> _Server:

@@ -12,6 +12,7 @@ from datetime import timedelta
 from functools import cache
 from typing import Protocol
 
+from pgq_orm.journal import tell
 from pgq_orm.processes.helm import Helm
 from pgq_orm.processes.worker import Program, complaint_of
 from pgq_orm.worker.allowance import Ending
@@ -47,7 +48,7 @@ class Reloading:
 
         def wait() -> None:
             changed = self.watch.wait()
-            logger.info("%s has changed: starting afresh", changed)
+            tell(logger, logging.INFO, "%s has changed: starting afresh", changed)
             helm.finish(PATIENCE)
 
         # Compiled files tell changes by the second and the length: a quick correction would not be seen.
@@ -57,7 +58,12 @@ class Reloading:
             return self.program.run(helm)
         except (Exception, SystemExit) as error:
             self.watch.blame(error)
-            logger.error("%s\nWaiting for a change of the code", complaint_of(self.program, error))
+            tell(
+                logger,
+                logging.ERROR,
+                "%s\nWaiting for a change of the code",
+                complaint_of(self.program, error),
+            )
             helm.finishing.wait()
             return Ending.asked
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from pgq_orm.errors import ProcessesFailed
+from pgq_orm.journal import tell
 from pgq_orm.processes.health import Health
 from pgq_orm.processes.signals import SIGNALS
 from pgq_orm.processes.ward import Farewell, Ward
@@ -78,7 +79,7 @@ class Supervisor:
                 self._take_leave(ward, farewell)
                 return
             if farewell.ending is not None:
-                logger.debug("Process %s is replaced", ward.name)
+                tell(logger, logging.DEBUG, "Process %s is replaced", ward.name)
                 failures = 0
                 continue
             failures = 1 if time.monotonic() - began > SETTLED_SECONDS else failures + 1
@@ -86,13 +87,20 @@ class Supervisor:
                 self._give_up(farewell)
                 return
             delay = AFTER_DEATH.delay_seconds(failures)
-            logger.error("Process %s: %s; the next one in %.1f s", ward.name, farewell.in_words(), delay)
+            tell(
+                logger,
+                logging.ERROR,
+                "Process %s: %s; the next one in %.1f s",
+                ward.name,
+                farewell.in_words(),
+                delay,
+            )
             await self._pause(delay)
 
     def _take_leave(self, ward: Ward, farewell: Farewell) -> None:
         if farewell.ending is None and self._failure is None:
             self._is_broken = True
-            logger.warning("Process %s: %s", ward.name, farewell.in_words())
+            tell(logger, logging.WARNING, "Process %s: %s", ward.name, farewell.in_words())
 
     def _is_hopeless(self, farewell: Farewell, failures: int) -> bool:
         """Whether another process would fail like this one: none ever worked, and this one says why it cannot."""
@@ -115,11 +123,11 @@ class Supervisor:
 
     def _end(self) -> None:
         if self._ending.is_set():
-            logger.warning("Stopping now: what runs is interrupted and given back")
+            tell(logger, logging.WARNING, "Stopping now: what runs is interrupted and given back")
             for ward in filter(None, self._wards):
                 ward.stop()
         else:
-            logger.info("Finishing what runs; the same signal again stops at once")
+            tell(logger, logging.INFO, "Finishing what runs; the same signal again stops at once")
             self._ending.set()
             for ward in filter(None, self._wards):
                 ward.finish()

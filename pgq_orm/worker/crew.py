@@ -16,6 +16,7 @@ from pgq_orm.executors import (
 from pgq_orm.executors.abstract import check_factory
 from pgq_orm.executors.functions import CallsFunctions
 from pgq_orm.executors.push import PushExecutor, PushQueue, is_push_executor
+from pgq_orm.journal import tell
 from pgq_orm.models import Job
 from pgq_orm.queues import Queue, QueueExecutor
 from pgq_orm.registry import Entrypoint, Registry
@@ -76,7 +77,7 @@ class Crew:
         closing += [executor.close() for executor in self._pushing]
         for ended in await asyncio.gather(*closing, return_exceptions=True):
             if isinstance(ended, Exception):
-                logger.error("An executor could not be closed", exc_info=ended)
+                tell(logger, logging.ERROR, "An executor could not be closed", exc_info=ended)
 
     def _factory(
         self, queue: Queue, factory: QueueExecutor

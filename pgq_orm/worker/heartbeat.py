@@ -13,6 +13,7 @@ from contextlib import suppress
 from uuid import UUID
 
 from pgq_orm import operations
+from pgq_orm.journal import tell
 from pgq_orm.operations.workers import Notice
 from pgq_orm.retries import Backoff
 from pgq_orm.store import Store
@@ -88,7 +89,7 @@ class Heartbeat:
         try:
             asyncio.run(self._beat_until_stopped())
         except Exception as error:
-            logger.exception("Heartbeat ended")
+            tell(logger, logging.ERROR, "Heartbeat ended", exc_info=True)
             self._cut_off(f"its heartbeat ended: {error!r}")
         finally:
             self._call(self._ended.set)
@@ -117,7 +118,7 @@ class Heartbeat:
                     self.is_answered = False
                     failures += 1
                     delay = min(backoff.delay_seconds(failures), interval)
-                    logger.warning("Heartbeat failed, next try in %.1f s: %r", delay, error)
+                    tell(logger, logging.WARNING, "Heartbeat failed, next try in %.1f s: %r", delay, error)
                 else:
                     failures, delay = 0, interval
                     self.answered, self.is_answered = time.monotonic(), True

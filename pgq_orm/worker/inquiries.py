@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from pgq_orm import operations, orchestration
+from pgq_orm.journal import tell
 from pgq_orm.models import Job, Schedule
 from pgq_orm.operations import Operation
 from pgq_orm.operations.schedules import ScheduleRow
@@ -46,7 +47,9 @@ class Inquiries:
             if has_ended is not None:
                 return has_ended
             delay = AFTER_FAILURE.delay_seconds(looks)
-            logger.info(
+            tell(
+                logger,
+                logging.INFO,
                 "Job %d is held by an open transaction, which may end it; next look in %.1f s",
                 lease.id,
                 delay,
@@ -60,7 +63,7 @@ class Inquiries:
                 return await self._store.run(operation)
             except Exception as error:
                 delay = AFTER_FAILURE.delay_seconds(failures)
-                logger.warning("Cannot %s, next try in %.1f s: %r", purpose, delay, error)
+                tell(logger, logging.WARNING, "Cannot %s, next try in %.1f s: %r", purpose, delay, error)
                 await asyncio.sleep(delay)
         raise AssertionError("unreachable")
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from pgq_orm.executors import AbstractEntrypointExecutor, EntrypointExecutor
+from pgq_orm.journal import tell
 from pgq_orm.registry import Entrypoint, Registry
 from pgq_orm.store import Scopes
 from pgq_orm.worker.settings import WorkerSettings
@@ -61,7 +62,9 @@ def warn_of_shortage(
         sum(number * _limit(entrypoint) for entrypoint, number in held.items() if number),
     )
     if wanted > pool.connections:
-        logger.warning(
+        tell(
+            logger,
+            logging.WARNING,
             "Handlers may have to wait for a connection: they may want %d at a time, and %s has %d (%s). "
             "One that waits for more than %g s fails. Enlarge the pool (%s), or let fewer jobs run at a time "
             "(--concurrency or max_concurrent_tasks, which is %d)",

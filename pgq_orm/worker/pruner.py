@@ -5,6 +5,7 @@ import random
 from datetime import timedelta
 
 from pgq_orm import operations
+from pgq_orm.journal import tell
 from pgq_orm.store import Store
 from pgq_orm.worker.service import NEVER, Service
 
@@ -27,5 +28,5 @@ class Pruner(Service):
             return NEVER
         pruned = await self._store.run(operations.prune(retention=self._retention, batch_size=BATCH))
         if pruned:
-            logger.debug("Pruned %d log rows", pruned)
+            tell(logger, logging.DEBUG, "Pruned %d log rows", pruned)
         return 0 if pruned == BATCH else INTERVAL_SECONDS * random.uniform(0.8, 1.2)

@@ -164,7 +164,7 @@ class Recorder(Service):
         try:
             held = await self._store.run(operations.read_held([ended.id for ended in batch]))
         except Exception as error:
-            logger.debug("Cannot learn which jobs are held: %r", error)
+            tell(logger, logging.DEBUG, "Cannot learn which jobs are held: %r", error)
             return False
         if not held:
             return False

@@ -323,7 +323,7 @@ class _Life:
             raise FailingListenerError from self._deafened_by
         ending = self._reason_to_end(shutdown)
         if ending is not None:
-            logger.info("Worker %s has ended: %s", self._worker_id, IN_WORDS[ending])
+            tell(logger, logging.INFO, "Worker %s has ended: %s", self._worker_id, IN_WORDS[ending])
         return ending
 
     def _reason_to_end(self, shutdown: asyncio.Event) -> Ending | None:
@@ -357,7 +357,7 @@ class _Life:
                     raise  # a wrong address is not worth waiting for
                 failures += 1
                 delay = AFTER_FAILURE.delay_seconds(failures)
-                logger.warning("Worker cannot register, next try in %.1f s: %r", delay, error)
+                tell(logger, logging.WARNING, "Worker cannot register, next try in %.1f s: %r", delay, error)
                 await _first(shutdown, self._allowance.used_up, timeout=delay)
         return False
 
@@ -369,8 +369,11 @@ class _Life:
         await _first(stop_now, self._is_cut_off, until=finishing, timeout=patience_seconds)
         if not finishing.done():
             if not (stop_now.is_set() or self._is_cut_off.is_set()):
-                logger.warning(
-                    "What runs has not ended within %s: it is interrupted and given back", patience
+                tell(
+                    logger,
+                    logging.WARNING,
+                    "What runs has not ended within %s: it is interrupted and given back",
+                    patience,
                 )
             finishing.cancel()
             await self._interrupt()
@@ -401,7 +404,9 @@ class _Life:
             await _first(self._recorder.idle, *awaited)
         await self._recorder.stop(LAST_WRITE_SECONDS)
         if unwritten := self._recorder.unwritten:
-            logger.error(
+            tell(
+                logger,
+                logging.ERROR,
                 "What %d jobs came to could not be written; they will be rescued and run again: %s",
                 len(unwritten),
                 ", ".join(map(str, unwritten)),
@@ -416,8 +421,11 @@ class _Life:
                 )
                 await self._store.run(operations.unregister_worker(self._worker_id))
         except Exception as error:
-            logger.warning(
-                "Worker could not sign off, its jobs are rescued when its heartbeat is too old: %r", error
+            tell(
+                logger,
+                logging.WARNING,
+                "Worker could not sign off, its jobs are rescued when its heartbeat is too old: %r",
+                error,
             )
 
     def context_of(self, job_id: int) -> Context | None:
@@ -521,7 +529,7 @@ class _Life:
                     self._is_pooled = True
                     logger.error(POOLED)
                 case Notice("returned", int(job_id), _):
-                    logger.warning("Gave job %d back: its pick's reply never arrived", job_id)
+                    tell(logger, logging.WARNING, "Gave job %d back: its pick's reply never arrived", job_id)
                     self._returned()
                 case _:
                     pass
@@ -531,7 +539,7 @@ class _Life:
 
     def _cut_off(self, reason: str) -> None:
         if not self._is_cut_off.is_set():
-            logger.error("Worker %s stops its jobs: %s", self._worker_id, reason)
+            tell(logger, logging.ERROR, "Worker %s stops its jobs: %s", self._worker_id, reason)
             self._is_cut_off.set()
 
     def _listener_lost(self, error: Exception) -> None:

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from pgq_orm import cron, operations
 from pgq_orm.errors import RegistrationError
+from pgq_orm.journal import tell
 from pgq_orm.operations.schedules import ScheduleRow, Tick
 from pgq_orm.registry import ScheduleEntry
 from pgq_orm.store import Store
@@ -80,7 +81,13 @@ class Scheduler(Service):
             return
         declared = [key for key in self._schedules if key[0] in names]
         for entrypoint, expression in await self._store.run(operations.clean_schedules(declared)):
-            logger.info("Removed the schedule %s (%s), which is no longer declared", entrypoint, expression)
+            tell(
+                logger,
+                logging.INFO,
+                "Removed the schedule %s (%s), which is no longer declared",
+                entrypoint,
+                expression,
+            )
 
     async def _read(self) -> list[ScheduleRow]:
         names = sorted({entrypoint for entrypoint, _ in self._schedules})
@@ -95,7 +102,9 @@ class Scheduler(Service):
         except RegistrationError as error:
             if self._unknown_timezones.get(row.id) != row.timezone:
                 self._unknown_timezones[row.id] = row.timezone
-                logger.error(
+                tell(
+                    logger,
+                    logging.ERROR,
                     "Schedule %s (%s) rests until its row is corrected, or a worker that declares it starts: %s",
                     row.entrypoint,
                     row.expression,
@@ -111,7 +120,9 @@ class Scheduler(Service):
             self._on_fired()
         for row in due:
             if row.id in fired:
-                logger.debug(
+                tell(
+                    logger,
+                    logging.DEBUG,
                     "Fired %s (%s) for %s, job %s",
                     row.entrypoint,
                     row.expression,

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from contextlib import suppress
 from datetime import timedelta
 
+from pgq_orm.journal import tell
 from pgq_orm.retries import Backoff
 
 logger = logging.getLogger(__name__)
@@ -79,7 +80,9 @@ class Service(ABC):
             self._failures += 1
             delay = AFTER_FAILURE.delay_seconds(self._failures)
             # The first failure with its traceback; a database that stays away would fill the log otherwise.
-            logger.warning(
+            tell(
+                logger,
+                logging.WARNING,
                 "%s failed, next try in %.1f s: %r",
                 type(self).__name__,
                 delay,

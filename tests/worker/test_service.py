@@ -1,6 +1,7 @@
 """Service: the loop of every part of a worker."""
 
 import asyncio
+import logging
 from datetime import timedelta
 
 import pytest
@@ -59,6 +60,21 @@ async def test_a_failing_tick_is_made_again_and_told_with_its_traceback_once(
     await part.stop()
     assert caplog.text.count("Part failed, next try in") >= 3
     assert caplog.text.count("Traceback") == 1
+
+
+async def test_a_tick_whose_failure_cannot_even_be_told_is_made_again(
+    part: Part, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(record: logging.LogRecord) -> bool:
+        raise RuntimeError("a filter's own fault")
+
+    monkeypatch.setattr(service, "AFTER_FAILURE", Backoff(initial=timedelta(milliseconds=1)))
+    monkeypatch.setattr(service.logger, "filters", [refuse])
+    part.failure = ConnectionError("the server went away")
+    part.start()
+    await aeventually(lambda: part.ticks == 4)
+    part.failure = None
+    await part.stop()
 
 
 async def test_stopping_waits_for_the_tick_that_is_under_way(part: Part) -> None:
