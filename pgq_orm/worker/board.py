@@ -127,6 +127,11 @@ class Board:
         return len(self._running)
 
     @property
+    def tasks(self) -> "set[asyncio.Task[None]]":
+        """Those of the attempts that run."""
+        return {attempt.task for attempt in self._running.values() if attempt.task is not None}
+
+    @property
     def is_idle(self) -> bool:
         """Whether nothing runs."""
         return not self._running

@@ -114,6 +114,7 @@ class Runner:
         crew = Crew(self._registry, self._settings.queues, self._store.scopes, threads, self._shutdown)
         allowance = Allowance(self._settings.max_jobs, self._settings.max_time)
         tally = Tally()
+        left_behind: set[asyncio.Task[None]] = set()
         allowance.start()
         try:
             is_first = True
@@ -126,9 +127,11 @@ class Runner:
                     crew,
                     allowance,
                     tally,
+                    left_behind,
                     is_first=is_first,
                 )
                 self.ending = await life.run(self._shutdown, self._stop_now, self._started)
+                left_behind = {task for task in left_behind | life.unfinished if not task.done()}
                 is_first = False
         finally:
             self._life = None
@@ -150,6 +153,7 @@ class _Life:
         crew: Crew,
         allowance: Allowance,
         tally: Tally,
+        left_behind: "set[asyncio.Task[None]]",
         *,
         is_first: bool,
     ) -> None:
@@ -176,7 +180,8 @@ class _Life:
         lease_seconds = settings.heartbeat_timeout.total_seconds()
         inquiries = Inquiries(store)
         self._board = Board(
-            capacity=settings.max_concurrent_tasks,
+            # What an earlier life could not interrupt keeps its slot, and the thread that it may have.
+            capacity=settings.max_concurrent_tasks - len(left_behind),
             registry=registry,
             executor_of=crew.executor_of,
             resources=resources,
@@ -187,6 +192,8 @@ class _Life:
             tally=tally,
             on_free=self._slots_freed,
         )
+        for task in left_behind:
+            task.add_done_callback(self._slot_returned)
         self._quotas = Quotas(
             store=store,
             queues=settings.queues,
@@ -432,6 +439,11 @@ class _Life:
         """The context of a job that runs in this life."""
         return self._board.context_of(job_id)
 
+    @property
+    def unfinished(self) -> "set[asyncio.Task[None]]":
+        """What still runs of it."""
+        return self._board.tasks
+
     # What the parts tell each other
 
     def _picked(self, jobs: list[Job], picked: float) -> None:
@@ -451,6 +463,10 @@ class _Life:
         self._anteroom.slots_freed(number)
         self._fetcher.slot_freed()
         self._limited_fetcher.slot_freed()
+
+    def _slot_returned(self, _: "asyncio.Task[None]") -> None:
+        self._board.capacity += 1
+        self._slots_freed(1)
 
     def _free(self) -> float:
         return min(self._board.free - len(self._anteroom), self._allowance.left)

@@ -1,6 +1,7 @@
 """Ownership: a job belongs to one worker at a time, and to none that is dead."""
 
 import asyncio
+import threading
 import time
 from collections import Counter, defaultdict
 from contextlib import suppress
@@ -302,6 +303,45 @@ async def test_a_worker_that_is_cut_off_stops_its_jobs_before_others_take_them(
     [died, successful] = queue.log(job_id)
     assert (died.retried, died.worker_id, died.error.partition(":")[0]) == (True, cut_off, "WorkerDied")
     assert successful.attempt == 2
+
+
+async def test_what_a_worker_that_was_cut_off_could_not_interrupt_keeps_its_slot(
+    wired_pgq: PgQueuer, queue: Queue, wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "INTERRUPTION_SECONDS", 0.1)
+    may_end = threading.Event()
+    begun: list[int] = []
+
+    @wired_pgq.entrypoint("stuck")
+    def stuck(job: Job) -> None:
+        begun.append(job.id)
+        if len(begun) == 1:
+            may_end.wait(30)
+
+    @wired_pgq.entrypoint("later")
+    async def later(job: Job) -> None:
+        begun.append(job.id)
+        await asyncio.to_thread(may_end.wait, 30)
+
+    [job_id] = queue.enqueue("stuck")
+    try:
+        async with running(wired_pgq, heartbeat_timeout=LEASE, max_concurrent_tasks=2):
+            await aeventually(lambda: begun == [job_id])
+            wire.cut()
+            await aeventually(lambda: not wired_pgq.vitals().is_picking)
+            wire.mend()
+            # in its next life; its thread of before goes on without a lease
+            await aeventually(lambda: queue.statuses(job_id) == ["successful"], timeout=20)
+            assert wired_pgq.vitals().slots == 1
+            first, second = queue.enqueue("later", [None] * 2)
+            await aeventually(lambda: first in begun)
+            assert queue.job(second).status == "queued"
+
+            may_end.set()
+            await aeventually(lambda: not queue.jobs())
+            assert wired_pgq.vitals().slots == 2
+    finally:
+        may_end.set()
 
 
 async def test_a_heartbeat_that_hears_of_a_dead_worker_has_its_jobs_rescued(
