@@ -34,14 +34,17 @@ def call_in_thread(
 
     Raises Snooze while the interpreter is ending: another worker can run the job, and no pool here takes any call.
     """
-    if _is_interpreter_ending():
-        raise Snooze(timedelta(seconds=ENDING_SECONDS))
     made = Call(call, interrupt)
-    if isinstance(threads, HandlerThreads):
-        threads.take(made)
-    else:
-        loop = asyncio.get_running_loop()
-        threads.submit(made.run).add_done_callback(lambda _: loop.call_soon_threadsafe(made.settle))
+    try:
+        if isinstance(threads, HandlerThreads):
+            threads.take(made)
+        else:
+            loop = asyncio.get_running_loop()
+            threads.submit(made.run).add_done_callback(lambda _: loop.call_soon_threadsafe(made.settle))
+    except RuntimeError as error:
+        if _is_interpreter_ending():
+            raise Snooze(timedelta(seconds=ENDING_SECONDS)) from error
+        raise
     return made
 
 
@@ -129,7 +132,7 @@ class HandlerThreads(Executor):
         except RuntimeError as error:
             # The pool keeps this for the first thread that goes back to it, so the count is right.
             self._is_coming = False
-            if self._is_over:
+            if self._is_over or _is_interpreter_ending():
                 return
             tell(
                 logger,

@@ -369,7 +369,12 @@ def test_a_loop_that_ends_leaves_the_thread_behind_that_was_asked_to_stop(
     async def live() -> Executor:
         canary.put_up()
         hands, begun = kind(4, NAME), threading.Event()
-        calls.append(call_in_thread(hands, lambda: (begun.set(), wait_for(gate))[1]))
+
+        def wait() -> str:
+            begun.set()
+            return wait_for(gate)
+
+        calls.append(call_in_thread(hands, wait))
         asyncio.ensure_future(awaiting(calls[0])).add_done_callback(lambda _: ended.append(True))
         await aeventually(begun.is_set)
         [waiting] = [task for task in asyncio.all_tasks() if "awaiting" in repr(task)]
