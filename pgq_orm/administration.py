@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar
 
 from pgq_orm import operations, storable
+from pgq_orm.durations import require_duration, seconds_in
 from pgq_orm.errors import (
     JobNotFinishedError,
     JobNotFoundError,
@@ -165,8 +166,9 @@ def log_statistics(tail: int | None = None, last: timedelta | None = None) -> St
     """
     if tail is not None and not 1 <= tail < _BIGINT.stop:
         raise ValueError(f"tail must be at least 1, or None for all, not {tail!r}")
-    seconds = None if last is None else min(last, storable.LONGEST_DELAY).total_seconds()
-    params = {"tail": tail, "last_seconds": seconds}
+    if last is not None:
+        last = min(require_duration("last", last), storable.LONGEST_DELAY)
+    params = {"tail": tail, "last_seconds": seconds_in("last", last)}
     return (yield from ask(Operation(statement("read_statistics"), params, _log_statistics)))
 
 

@@ -12,6 +12,7 @@ from typing import Any, Self
 from uuid import UUID
 
 from pgq_orm import administration, orchestration, storable
+from pgq_orm.durations import require_duration, seconds_in
 from pgq_orm.errors import (
     CompletionTimeoutError,
     JobNotFoundError,
@@ -53,9 +54,11 @@ class CompletionWatcher:
         self._store: Store = open_store(connection)
         self._lookout = Lookout(
             self._store,
-            shortest_pause=debounce.total_seconds(),
-            longest_pause=(refresh_interval or LONGEST_PAUSE).total_seconds(),
-            unseen_seconds=unseen_timeout.total_seconds(),
+            shortest_pause=require_duration("debounce", debounce).total_seconds(),
+            longest_pause=require_duration(
+                "refresh_interval", refresh_interval or LONGEST_PAUSE
+            ).total_seconds(),
+            unseen_seconds=require_duration("unseen_timeout", unseen_timeout).total_seconds(),
         )
         self._is_open = False
 
@@ -110,7 +113,7 @@ class CompletionWatcher:
             raise PgqError(
                 "this watcher is not open: call wait_for inside `async with CompletionWatcher(…) as watcher`"
             )
-        return self._lookout.add(subject, None if timeout is None else timeout.total_seconds())
+        return self._lookout.add(subject, seconds_in("timeout", timeout))
 
 
 @dataclass(slots=True, eq=False)

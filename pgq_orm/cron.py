@@ -47,7 +47,7 @@ def check(expression: str, timezone: str) -> None:
     if not isinstance(expression, str) or not croniter.is_valid(expression) or len(expression.split()) > 6:
         raise RegistrationError(
             f"not a cron expression: {expression!r}; expected five fields, for example '*/5 * * * *', "
-            "six with seconds at the end, or '@hourly'"
+            "six with the seconds last, for example '* * * * * */10', or '@hourly'"
         )
     check_timezone(timezone)
     try:

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from pgq_orm.durations import require_duration
 from pgq_orm.errors import PgqError, RetryException
 
 
@@ -17,7 +18,7 @@ class RetryRequested(HandlerVerdict, RetryException):
 
     def __init__(self, delay: timedelta | None = None, reason: str | None = None) -> None:
         if delay is not None:
-            _require_timedelta(delay)
+            require_duration("delay", delay)
         super().__init__(reason or "retry requested")
         self.delay = delay
         self.reason = reason
@@ -27,7 +28,7 @@ class Snooze(HandlerVerdict):
     """It is too early: the job is to be run again after the delay. No attempt is counted, none is logged."""
 
     def __init__(self, delay: timedelta) -> None:
-        _require_timedelta(delay)
+        require_duration("delay", delay)
         super().__init__(f"snoozed for {delay}")
         self.delay = delay
 
@@ -38,11 +39,6 @@ class Cancel(HandlerVerdict):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = str(reason)
-
-
-def _require_timedelta(delay: object) -> None:
-    if not isinstance(delay, timedelta):
-        raise TypeError(f"delay must be a timedelta, not {delay!r}: write timedelta(seconds=...)")
 
 
 class InvalidArgumentsError(HandlerVerdict):

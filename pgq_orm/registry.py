@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any, Literal, ParamSpec, TypeAlias, TypedDict, TypeVar, Unpack, overload
 
 from pgq_orm import cron, functions
+from pgq_orm.durations import ZERO, require_duration, require_positive_duration
 from pgq_orm.errors import RegistrationError, UnknownEntrypointError
 from pgq_orm.executors import EntrypointExecutor, ExecutorFactory
 from pgq_orm.executors.abstract import check_factory
@@ -34,6 +35,7 @@ CatchUp: TypeAlias = Literal["latest", "all", "none"]
 CATCH_UPS = ("latest", "all", "none")
 OnFailure: TypeAlias = Literal["delete", "hold"]
 ON_FAILURES = ("delete", "hold")
+OUR_PACKAGES = ("pgq_orm", "pgq_orm_django")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +102,7 @@ class Registry:
         self.schedules: dict[tuple[str, str], ScheduleEntry] = {}
         self._scheduled_only: set[str] = set()  # entrypoints that exist for their schedules alone
         self.queues: dict[str, Queue] = {}
+        self._queue_lines: dict[str, str] = {}  # where each is declared
         self.functions = AllowedModules()
         """Those whose functions jobs may name."""
 
@@ -127,8 +130,8 @@ class Registry:
         transactional = options.get("transactional", False)
         if not isinstance(transactional, bool):
             raise RegistrationError(f"transactional must be True or False, not {transactional!r}")
-        if timeout is not None and timeout <= timedelta(0):
-            raise RegistrationError(f"timeout must be a positive timedelta, not {timeout!r}")
+        if timeout is not None:
+            require_positive_duration("timeout", timeout, refusal=RegistrationError)
         limit = read_limit(options)
 
         def register(given: HandlerT) -> HandlerT:
@@ -226,6 +229,8 @@ class Registry:
     ) -> Callable[[HandlerT], HandlerT]:
         """Registers the decorated function to run at every tick of a cron expression.
 
+        It has five fields, `30 6 * * 1` for Mondays at 6:30, or six, of which the last one is the seconds,
+        `* * * * * */10` for every ten seconds, or is a word such as `@hourly`; it is read in `timezone`.
         Each tick enqueues one job, once among all workers; while that job is still to be done the next ticks add
         none. The handler's first parameter is given the `Schedule`. `catch_up` says what happens to ticks that
         passed while no worker ran: "latest" fires once for all of them, "all" one after the other, "none" waits
@@ -272,7 +277,7 @@ class Registry:
             self.schedules |= other.schedules
             self._scheduled_only |= other._scheduled_only
             for queue in other.queues.values():
-                self.queue(queue)
+                self._declare_queue(queue, other._queue_lines[queue.name])
             self._allow(other.functions)
 
     def queue(self, queue: Queue) -> Queue:
@@ -283,10 +288,7 @@ class Registry:
         """
         if not isinstance(queue, Queue):
             raise RegistrationError(f"expected a Queue, not {queue!r}: from pgq_orm.queues import Queue")
-        known = self.queues.setdefault(queue.name, queue)
-        if not known.says_the_same_as(queue):
-            raise RegistrationError(f"queue {queue.name!r} is declared twice, as {known} and as {queue}")
-        return known
+        return self._declare_queue(queue, _calling_line())
 
     def allow_functions(
         self,
@@ -335,7 +337,7 @@ class Registry:
             for name, entrypoint in self.entrypoints.items()
             if name not in self._scheduled_only
         }
-        part.queues = self.queues
+        part.queues, part._queue_lines = self.queues, self._queue_lines
         part.functions = self.functions
         return part
 
@@ -344,8 +346,17 @@ class Registry:
         part = Registry()
         part.schedules = dict(self.schedules)
         part.entrypoints = {name: self.entrypoints[name] for name, _ in self.schedules}
-        part.queues = self.queues
+        part.queues, part._queue_lines = self.queues, self._queue_lines
         return part
+
+    def _declare_queue(self, queue: Queue, line: str) -> Queue:
+        known = self.queues.setdefault(queue.name, queue)
+        known_line = self._queue_lines.setdefault(queue.name, line)
+        if not known.says_the_same_as(queue):
+            raise RegistrationError(
+                f"queue {queue.name!r} is declared twice: in {known_line} as {known}, and in {line} as {queue}"
+            )
+        return known
 
     def _run_ticks(self, name: str, ticking: Ticking) -> None:
         entrypoint = self.entrypoints[name]
@@ -379,6 +390,14 @@ class Registry:
                 f"{_place(taken.handler)[1]}: give this handler another name"
             )
         self.entrypoints[entrypoint.name] = entrypoint
+
+
+def _calling_line() -> str:
+    """The module and the line of the application's that declares something."""
+    frame = inspect.currentframe()
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in OUR_PACKAGES:
+        frame = frame.f_back
+    return "?" if frame is None else f"{frame.f_globals.get('__name__', '?')}, line {frame.f_lineno}"
 
 
 def _handler_of(given: Callable[..., object], *, is_scheduled: bool = False) -> Handler:
@@ -426,7 +445,7 @@ def _manners(options: HandlerOptions) -> _Manners:
     accepts_context, retry_timer = options.get("accepts_context"), options.get("retry_timer", timedelta(0))
     if accepts_context not in (None, True, False):
         raise RegistrationError(f"accepts_context must be True, False or None, not {accepts_context!r}")
-    if not isinstance(retry_timer, timedelta) or retry_timer < timedelta(0):
+    if require_duration("retry_timer", retry_timer, refusal=RegistrationError) < ZERO:
         raise RegistrationError(f"retry_timer must be a timedelta that is not negative, not {retry_timer!r}")
     if (on_failure := options.get("on_failure", "delete")) not in ON_FAILURES:
         raise RegistrationError(f"on_failure must be one of {', '.join(ON_FAILURES)}, not {on_failure!r}")
@@ -440,9 +459,24 @@ def _retry_policy(options: HandlerOptions) -> RetryPolicy:
     if max_attempts is not None and (not isinstance(max_attempts, int) or max_attempts < 1):
         raise RegistrationError(f"max_attempts must be a positive integer, not {max_attempts!r}")
     defaults = RetryPolicy()
+    backoff = options.get("backoff", defaults.backoff)
+    if not callable(getattr(backoff, "delay_seconds", None)) or isinstance(backoff, type):
+        raise RegistrationError(
+            f"backoff must be a Backoff, such as Backoff(initial=timedelta(seconds=2)), not {backoff!r}"
+        )
     return RetryPolicy(
         max_attempts=max_attempts,
-        backoff=options.get("backoff", defaults.backoff),
-        retry_on=options.get("retry_on", defaults.retry_on),
-        dont_retry_on=options.get("dont_retry_on", defaults.dont_retry_on),
+        backoff=backoff,
+        retry_on=_exceptions("retry_on", options.get("retry_on", defaults.retry_on)),
+        dont_retry_on=_exceptions("dont_retry_on", options.get("dont_retry_on", defaults.dont_retry_on)),
     )
+
+
+def _exceptions(name: str, given: object) -> tuple[type[BaseException], ...]:
+    """The classes that are meant: one alone is one. Raises RegistrationError for what is none."""
+    classes = tuple(given) if isinstance(given, list | tuple | set | frozenset) else (given,)
+    if not all(isinstance(each, type) and issubclass(each, BaseException) for each in classes):
+        raise RegistrationError(
+            f"{name} must be a tuple of exception classes, such as (OSError,), not {given!r}"
+        )
+    return classes

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias, cast
 
 from pgq_orm.errors import InvalidJobError
+from pgq_orm.json_words import remedy
 from pgq_orm.statuses import OnFailure
 
 ExecuteAfter: TypeAlias = timedelta | datetime | None
@@ -156,7 +157,8 @@ def _checked_json_object(name: str, value: Any) -> str | None:
     try:
         return dump_json(dict(value))
     except ValueError as error:
-        raise InvalidJobError(f"{name} cannot be stored as JSON: {error}") from error
+        hint = remedy(value) if isinstance(error.__cause__, TypeError) else ""
+        raise InvalidJobError(f"{name} cannot be stored as JSON: {error}{hint}") from error
 
 
 _CHECKS: dict[str, Callable[[str, Any], Any]] = {

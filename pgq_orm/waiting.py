@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any, TypeAlias
 
 from pgq_orm import administration
+from pgq_orm.durations import seconds_in
 from pgq_orm.errors import CompletionTimeoutError, JobNotFoundError
 from pgq_orm.operations import Operation
 from pgq_orm.reports import Completion
@@ -27,7 +28,7 @@ def looks_at(job_id: int, timeout: timedelta | None) -> Looks:
 
     Raises CompletionTimeoutError after the timeout, and JobNotFoundError for a job that is not to be seen.
     """
-    timeout_seconds = None if timeout is None else timeout.total_seconds()
+    timeout_seconds = seconds_in("timeout", timeout)
     started = seen = time.monotonic()
     while True:
         outcomes = yield from administration.read_outcomes(job_id)

@@ -311,8 +311,10 @@ def unknown_name(name: str, known: Iterable[str]) -> str:
     """The sentence for a name that no job of the workflow has."""
     names = sorted(known)
     close = get_close_matches(name, names, n=1)
-    guess = f"did you mean {close[0]!r}? " if close else ""
-    return f"no job of the workflow is called {name!r}: {guess}(there are: {', '.join(names[:20]) or 'none'})"
+    guess = f": did you mean {close[0]!r}?" if close else ""
+    listed = ", ".join(map(repr, names[:20])) or "none"
+    more = ", …" if len(names) > 20 else ""
+    return f"no job of the workflow is called {name!r}{guess} (its jobs: {listed}{more})"
 
 
 def _parents(depends_on: DependsOn, on_failure: OnFailure) -> dict[Parent, OnFailure]:

@@ -17,6 +17,7 @@ from typing import Any, Protocol, TypeVar
 from uuid import UUID, uuid4
 
 from pgq_orm import administration, operations, orchestration
+from pgq_orm.durations import require_duration
 from pgq_orm.errors import DrainLimitError, JobFailedError, UnknownEntrypointError
 from pgq_orm.executors import AbstractEntrypointExecutor
 from pgq_orm.models import Context, Job, Schedule
@@ -106,6 +107,9 @@ class Wish:
     ahead: timedelta = timedelta(0)
     raises: bool = True
     limit: int = LIMIT
+
+    def __post_init__(self) -> None:
+        require_duration("ahead", self.ahead)
 
 
 class Bench:

@@ -8,6 +8,7 @@ from pgq_orm.models import Job
 from pgq_orm.operations.endings import Ended, FailedAttempt, Outcome, Release, Settled
 from pgq_orm.outcomes import Cancel, Fail, HandlerVerdict, RetryRequested, Snooze
 from pgq_orm.registry import Entrypoint
+from pgq_orm.retries import Backoff
 from pgq_orm.statuses import LogStatus
 from pgq_orm.storable import LONGEST_DELAY, dump_json
 
@@ -42,12 +43,18 @@ class Timing:
 def judge(
     job: Job, entrypoint: Entrypoint, ending: Returned | Raised, timing: Timing, *, is_canceled: bool
 ) -> Ended:
-    """How the attempt ended. A request to cancel that reached the handler decides, whatever the handler made of it."""
+    """How the attempt ended. A request to cancel that reached the handler decides, whatever the handler made of it.
+
+    If that cannot be found out, the attempt ends in any case, as failed for good: by what the handler raised, if it
+    did, with a note of what stood in the way.
+    """
     try:
         return _judge(job, entrypoint, ending, timing, is_canceled)
-    except BaseException as error:
-        # a Backoff of the application's own, an exception that cannot even be told: the attempt ends in any case
-        return failed(job, error, timing)
+    except BaseException as error:  # an exception class of the application's own that cannot even be compared
+        if isinstance(ending, Returned):
+            return failed(job, error, timing)
+        ending.error.add_note(f"(what becomes of the job could not be found out: {in_one_line(error)})")
+        return failed(job, ending.error, timing)
 
 
 def _judge(
@@ -108,7 +115,7 @@ def _judge_failure(job: Job, entrypoint: Entrypoint, error: BaseException, timin
         return _obeyed(job, entrypoint, longest, timing)
     failures = job.attempts + 1
     if entrypoint.retries.grants(error, failures=failures, max_attempts=job.max_attempts):
-        return _again(job, error, timing, entrypoint.retries.backoff.delay_seconds(failures))
+        return _again(job, error, timing, _backoff_seconds(entrypoint, error, failures))
     return failed(job, error, timing)
 
 
@@ -125,8 +132,22 @@ def _retry_requests(group: BaseExceptionGroup[BaseException]) -> list[RetryReque
 
 def _delay_seconds(entrypoint: Entrypoint, request: RetryRequested, failures: int) -> float:
     if request.delay is None:
-        return entrypoint.retries.backoff.delay_seconds(failures)
+        return _backoff_seconds(entrypoint, request, failures)
     return request.delay.total_seconds()
+
+
+def _backoff_seconds(entrypoint: Entrypoint, error: BaseException, failures: int) -> float:
+    """The delay that the entrypoint's backoff says; the default one's if that, being the application's, fails.
+
+    Neither the attempts that are left nor the handler's error, which is given a note, are lost for that.
+    """
+    try:
+        return float(entrypoint.retries.backoff.delay_seconds(failures))
+    except Exception as fault:
+        error.add_note(
+            f"(the backoff of {entrypoint.name!r} failed, so the default one is used: {in_one_line(fault)})"
+        )
+        return Backoff().delay_seconds(failures)
 
 
 def _again(job: Job, error: BaseException, timing: Timing, delay_seconds: float) -> FailedAttempt:
@@ -172,7 +193,11 @@ def _error(error: BaseException) -> str:
 
 
 def _traceback(error: BaseException) -> str:
-    return _clean("".join(traceback.format_exception(error)))[-TRACEBACK_CHARACTERS:]
+    try:
+        lines = traceback.format_exception(error)
+    except Exception as fault:  # an exception class of the application's own that cannot even be told
+        lines = [f"(no traceback: {in_one_line(fault)})"]
+    return _clean("".join(lines))[-TRACEBACK_CHARACTERS:]
 
 
 def _clean(text: str) -> str:

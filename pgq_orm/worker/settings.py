@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
+from difflib import get_close_matches
 from enum import StrEnum
 
+from pgq_orm.durations import ZERO, require_duration, require_positive_duration
 from pgq_orm.errors import RegistrationError
 from pgq_orm.operations.additions import DEFAULT_QUEUE
 
@@ -18,6 +20,13 @@ class QueueExecutionMode(StrEnum):
     """Until it is asked to end."""
     drain = "drain"
     """Until no job is ready any more; deferred ones are left."""
+
+    @classmethod
+    def _missing_(cls, value: object) -> None:
+        close = get_close_matches(str(value), [mode.value for mode in cls], n=1)
+        guess = f": did you mean {close[0]!r}?" if close else ""
+        known = " or ".join(repr(mode.value) for mode in cls)
+        raise RegistrationError(f"mode must be {known}, not {value!r}{guess}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,18 +61,25 @@ class WorkerSettings:
     def __post_init__(self) -> None:
         for name in ("batch_size", "max_concurrent_tasks", "crash_limit", "max_jobs"):
             value = getattr(self, name)
-            if value is not None and value < 1:
+            if value is None and name == "max_jobs":
+                continue
+            if not isinstance(value, int):
+                raise RegistrationError(f"{name} must be an integer, not {value!r}")
+            if value < 1:
                 raise RegistrationError(f"{name} must be at least 1, not {value!r}")
-        for name in ("dequeue_timeout", "heartbeat_timeout", "max_time"):
-            value = getattr(self, name)
-            if value is not None and value <= timedelta(0):
-                raise RegistrationError(f"{name} must be a positive timedelta, not {value!r}")
+        for name in ("dequeue_timeout", "heartbeat_timeout"):
+            require_positive_duration(name, getattr(self, name), refusal=RegistrationError)
+        if self.max_time is not None:
+            require_positive_duration("max_time", self.max_time, refusal=RegistrationError)
+        for name in ("log_retention", "shutdown_timeout"):
+            if getattr(self, name) is not None:
+                require_duration(name, getattr(self, name), refusal=RegistrationError)
         if self.heartbeat_timeout > LONGEST_LEASE:
             raise RegistrationError(
                 f"heartbeat_timeout must be at most {LONGEST_LEASE.days} days, not {self.heartbeat_timeout!r}: for so "
                 "long nobody would take over what a dead worker held"
             )
-        if self.shutdown_timeout is not None and self.shutdown_timeout < timedelta(0):
+        if self.shutdown_timeout is not None and self.shutdown_timeout < ZERO:
             raise RegistrationError(
                 f"shutdown_timeout must not be negative, it is {self.shutdown_timeout!r}; None waits for ever"
             )

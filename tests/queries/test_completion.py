@@ -196,6 +196,18 @@ async def test_what_is_no_id_is_refused_at_the_caller(watcher: CompletionWatcher
         watcher.wait_for(no_id)
 
 
+async def test_a_number_of_seconds_is_told_what_to_write(
+    watcher: CompletionWatcher, open_watcher: OpenWatcher, workshop: Workshop
+) -> None:
+    seconds: Any = 3
+    said = r"must be a timedelta, such as timedelta\(seconds=3\), not 3"
+    with pytest.raises(TypeError, match=f"timeout {said}"):
+        watcher.wait_for(workshop.add(), timeout=seconds)
+    for option in ("debounce", "refresh_interval", "unseen_timeout"):
+        with pytest.raises(TypeError, match=f"{option} {said}"):
+            open_watcher(**{option: seconds})
+
+
 async def test_leaving_the_block_waits_for_what_is_waited_for(
     open_watcher: OpenWatcher, workshop: Workshop
 ) -> None:

@@ -107,6 +107,13 @@ async def test_the_log_is_counted_as_far_back_as_asked(asker: Asker, workshop: W
     assert counts == {0: 0, 1: 2, 2: 3}
 
 
+async def test_a_number_of_seconds_is_told_what_to_write(asker: Asker) -> None:
+    with pytest.raises(
+        TypeError, match=r"last must be a timedelta, such as timedelta\(seconds=300\), not 300"
+    ):
+        await asker.ask("log_statistics", last=300)
+
+
 async def test_thousands_of_log_rows_are_counted_once_each(asker: Asker, workshop: Workshop) -> None:
     workshop.connection.execute(
         "INSERT INTO pgq_log"

@@ -43,6 +43,13 @@ async def test_nobody_waits_for_what_the_own_transaction_hides(asker: Asker) -> 
     assert await asker.ask("job_status", mine) == [(mine, "queued")]
 
 
+async def test_a_number_of_seconds_is_told_what_to_write(asker: Asker) -> None:
+    with pytest.raises(
+        TypeError, match=r"timeout must be a timedelta, such as timedelta\(seconds=3\), not 3"
+    ):
+        await asker.ask("wait_for", NOBODYS_ID, 3)
+
+
 LOOKED = """
 SELECT count(*) FILTER (WHERE starts_with(lower(query), 'rollback')) > 0 AND count(*) FILTER (WHERE state <> 'idle') = 0
 FROM pg_stat_activity

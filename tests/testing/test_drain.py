@@ -328,3 +328,11 @@ def test_a_handler_that_cuts_the_connection_is_the_cause(engine: Engine) -> None
             drain(session, shop)
         assert "terminating connection due to administrator command" in str(failed.value.__cause__)
         session.rollback()
+
+
+async def test_a_number_of_seconds_ahead_is_told_what_to_write(test: UsersTest) -> None:
+    seconds: Any = 60
+    with pytest.raises(
+        TypeError, match=r"ahead must be a timedelta, such as timedelta\(seconds=60\), not 60"
+    ):
+        await test.drain(ahead=seconds)

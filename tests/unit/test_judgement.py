@@ -179,7 +179,7 @@ def test_what_postgresql_refuses_is_cleaned_from_an_errors_text(error: Exception
 
 @pytest.mark.parametrize("verdict", [Snooze, Retry])
 def test_a_delay_that_is_none_is_refused_where_it_is_asked_for(verdict: Any) -> None:
-    with pytest.raises(TypeError, match="delay must be a timedelta, not 5: write timedelta"):
+    with pytest.raises(TypeError, match=r"delay must be a timedelta, such as timedelta\(seconds=5\), not 5"):
         verdict(5)
 
 
@@ -190,11 +190,43 @@ def test_a_delay_of_ages_is_cut_to_what_the_database_can_count(verdict: Any) -> 
     assert ended.delay_seconds == LONGEST_DELAY.total_seconds()
 
 
-def test_a_backoff_that_raises_ends_the_attempt_with_what_it_raised() -> None:
-    class Broken(Backoff):
-        def delay_seconds(self, failures: int) -> float:
-            raise LookupError("no delay")
+class Raising(Backoff):
+    def delay_seconds(self, failures: int) -> float:
+        raise LookupError("no delay")
 
-    ended = judged(Raised(ValueError("x")), {"max_attempts": 5, "backoff": Broken()})
+
+class Confused(Backoff):
+    def delay_seconds(self, failures: int) -> Any:
+        return timedelta(seconds=failures)
+
+
+@pytest.mark.parametrize(
+    ("backoff", "said"), [(Raising(), "LookupError: no delay"), (Confused(), "TypeError: float()")]
+)
+@pytest.mark.parametrize("error", [ValueError("x"), RetryRequested(None, "x")], ids=["failed", "asked"])
+def test_a_backoff_that_fails_costs_neither_the_error_nor_the_retries(
+    backoff: Backoff, said: str, error: Exception
+) -> None:
+    ended = judged(Raised(error), {"max_attempts": 5, "backoff": backoff})
+    assert isinstance(ended, FailedAttempt)
+    assert ended.error == f"{type(error).__name__}: x"
+    assert 0.5 <= ended.delay_seconds <= 1
+    assert f"the backoff of 'mail' failed, so the default one is used: {said}" in ended.traceback
+
+
+class Untold(type):
+    def __instancecheck__(cls, instance: object) -> bool:
+        raise LookupError("no such class")
+
+
+class Incomparable(Exception, metaclass=Untold):
+    pass
+
+
+def test_what_the_handler_raised_is_told_though_it_cannot_be_judged() -> None:
+    ended = judged(Raised(OSError("down")), {"max_attempts": 5, "retry_on": (Incomparable,)})
     assert isinstance(ended, Outcome)
-    assert (ended.status, ended.error) == ("exception", "LookupError: no delay")
+    assert (ended.status, ended.error) == ("exception", "OSError: down")
+    assert "what becomes of the job could not be found out: LookupError: no such class" in (
+        ended.traceback or ""
+    )

@@ -1,5 +1,6 @@
 """The registry: each name has one handler, and what cannot work is refused where it is declared."""
 
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from types import CodeType, ModuleType
@@ -9,7 +10,7 @@ import pytest
 
 from pgq_orm.errors import RegistrationError, UnknownEntrypointError
 from pgq_orm.registry import Registry, ScheduleEntry
-from pgq_orm.retries import RetryPolicy
+from pgq_orm.retries import Backoff, RetryPolicy
 
 
 @pytest.fixture
@@ -115,6 +116,31 @@ def test_a_job_is_tried_at_least_once(registry: Registry) -> None:
 def test_a_timeout_is_a_positive_timedelta(registry: Registry) -> None:
     with pytest.raises(RegistrationError, match="timeout must be a positive timedelta"):
         registry.entrypoint("mail", timeout=timedelta(0))
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"timeout": 5}, "timeout must be a timedelta, such as timedelta(seconds=5), not 5"),
+        ({"retry_timer": 0.5}, "retry_timer must be a timedelta, such as timedelta(seconds=0.5), not 0.5"),
+        ({"backoff": 2}, "backoff must be a Backoff, such as Backoff(initial=timedelta(seconds=2)), not 2"),
+        ({"backoff": Backoff}, "backoff must be a Backoff, such as"),
+        (
+            {"retry_on": ("OSError",)},
+            "retry_on must be a tuple of exception classes, such as (OSError,), not",
+        ),
+        ({"dont_retry_on": OSError()}, "dont_retry_on must be a tuple of exception classes"),
+    ],
+)
+def test_what_would_fail_with_the_first_job_is_refused(registry: Registry, options: Any, said: str) -> None:
+    with pytest.raises(RegistrationError, match=re.escape(said)):
+        registry.entrypoint("mail", **options)(send_mail)
+
+
+@pytest.mark.parametrize("given", [OSError, [OSError], {OSError}])
+def test_exceptions_may_be_given_alone_or_in_any_list(registry: Registry, given: Any) -> None:
+    registry.entrypoint("mail", max_attempts=2, retry_on=given)(send_mail)
+    assert registry.require("mail").retries.retry_on == (OSError,)
 
 
 def test_a_misspelt_option_is_refused(registry: Registry) -> None:

@@ -105,8 +105,17 @@ def test_an_unknown_name_is_refused_with_a_guess() -> None:
     flow.add("extract")
     flow.add("load", depends_on="extrat")
     with pytest.raises(
-        WorkflowError, match="no job of the workflow is called 'extrat': did you mean 'extract'"
+        WorkflowError,
+        match=r"no job of the workflow is called 'extrat': did you mean 'extract'\? \(its jobs: 'extract', 'load'\)$",
     ):
+        flow.plan()
+
+
+def test_an_unknown_name_like_no_other_is_told_the_names_that_there_are() -> None:
+    flow = Workflow()
+    flow.add("a")
+    flow.add("c", depends_on="bb")
+    with pytest.raises(WorkflowError, match=r"of the workflow is called 'bb' \(its jobs: 'a', 'c'\)$"):
         flow.plan()
 
 

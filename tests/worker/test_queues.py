@@ -272,7 +272,11 @@ async def test_one_worker_serves_a_thousand_queues(pgq: PgQueuer, queue: Queue) 
 def test_a_queue_is_declared_once(pgq: PgQueuer) -> None:
     pgq.queue(NamedQueue("mail", concurrency=1))
     pgq.queue(NamedQueue("mail", concurrency=1))  # by a module that is imported twice
-    with pytest.raises(RegistrationError, match="queue 'mail' is declared twice"):
+    with pytest.raises(
+        RegistrationError,
+        match=r"queue 'mail' is declared twice: in tests.worker.test_queues, line \d+ as .*concurrency=1.*, and in "
+        r"tests.worker.test_queues, line \d+ as .*concurrency=2",
+    ):
         pgq.queue(NamedQueue("mail", concurrency=2))
     with pytest.raises(RegistrationError, match="queue 'mail' is declared twice"):
         pgq.queue(NamedQueue("mail", concurrency=1, executor=ProcessExecutor))
