@@ -543,7 +543,7 @@ class _Life:
                     self._rescuer.wake()
                 case Notice("pooled") if not self._is_pooled:
                     self._is_pooled = True
-                    logger.error(POOLED)
+                    tell(logger, logging.ERROR, POOLED)
                 case Notice("returned", int(job_id), _):
                     tell(logger, logging.WARNING, "Gave job %d back: its pick's reply never arrived", job_id)
                     self._returned()
