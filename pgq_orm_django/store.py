@@ -7,10 +7,10 @@ from typing import TypeVar
 
 from asgiref.sync import sync_to_async
 
+from pgq_orm.bookkeeping import CONNECTIONS, Bookkeeping
 from pgq_orm.operations import Operation
 from pgq_orm.steps import Steps
-from pgq_orm.store import STATEMENT_SECONDS
-from pgq_orm_django.bookkeeping import CONNECTIONS, Bookkeeping
+from pgq_orm_django.bookkeeping import connect
 from pgq_orm_django.listeners import ConnectionListener
 from pgq_orm_django.scopes import ConnectionScopes
 from pgq_orm_django.statements import carry_out_whole
@@ -18,8 +18,6 @@ from pgq_orm_django.versions import remedies
 
 T = TypeVar("T")
 
-REPLY_SECONDS = STATEMENT_SECONDS + 5
-"""The client's own limit: a connection that went dumb never delivers what the server says at its."""
 CLOSE_SECONDS = 5.0
 
 
@@ -34,8 +32,7 @@ class DatabaseStore:
         self._open()
 
     async def run(self, operation: Operation[T]) -> T:
-        async with asyncio.timeout(REPLY_SECONDS):
-            return await self._bookkeeping.run(operation)
+        return await self._bookkeeping.run(operation)
 
     async def transact(self, steps: Steps[T]) -> T:
         return await sync_to_async(carry_out_whole)(steps, self._using)
@@ -53,5 +50,5 @@ class DatabaseStore:
         self._open()
 
     def _open(self) -> None:
-        self._threads = ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="pgq-store")
-        self._bookkeeping = Bookkeeping(self._using, self._threads)
+        self._threads = threads = ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="pgq-store")
+        self._bookkeeping = Bookkeeping(lambda: connect(self._using, threads))

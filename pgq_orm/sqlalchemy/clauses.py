@@ -13,12 +13,12 @@ _PYFORMAT = re.compile(r"%\((\w+)\)s")
 
 
 @cache
-def clause(statement: Statement) -> TextClause:
+def clause(statement: Statement) -> "DriverText":
     """The statement for a session's or a connection's `execute`."""
-    return _DriverText(statement.text)
+    return DriverText(statement.text)
 
 
-class _DriverText(TextClause):
+class DriverText(TextClause):
     """`text()` that is compiled once for each driver, and from then on sent as it is.
 
     SQLAlchemy would look it up among what it has compiled, and put its parameters together, at each execution: 10 of
@@ -45,7 +45,7 @@ class _DriverText(TextClause):
         ):
             # exec_driver_sql would not tell these listeners
             return super()._execute_on_connection(connection, distilled_params, execution_options)
-        text, names = self._spelling(connection.dialect)
+        text, names = self.spelling(connection.dialect)
         params = distilled_params[0]
         return connection.exec_driver_sql(
             text,
@@ -53,7 +53,7 @@ class _DriverText(TextClause):
             execution_options,
         )
 
-    def _spelling(self, dialect: Dialect) -> tuple[str, list[str] | None]:
+    def spelling(self, dialect: Dialect) -> tuple[str, list[str] | None]:
         """The text with the driver's parameters, and their names in order if they have but places."""
         key = (dialect.driver, dialect.paramstyle)
         if key not in self._spellings:

@@ -68,6 +68,13 @@ async def carry_out_async(target: AsyncTarget, steps: Steps[T]) -> T:
     return await carrier.run_sync(carry_out, steps)
 
 
+def missing_tables(error: object) -> SchemaError | None:
+    """SchemaError for a driver's error about a table that is missing; None for any other."""
+    if getattr(error, "sqlstate", None) != _UNDEFINED_TABLE:
+        return None
+    return SchemaError(f"the database has no pgq-orm tables: run {REMEDIES.install}")
+
+
 def require_sync(target: object) -> SyncTarget:
     """The target as it is. Raises SessionError for what carries no transaction, or none of PostgreSQL."""
     if isinstance(target, scoped_session):
@@ -130,8 +137,8 @@ def _explained(error: SQLAlchemyError) -> PgqError | None:
     if isinstance(error, InvalidRequestError):
         if isinstance(error, ResourceClosedError) or "permanently closed" in str(error):
             return _closed(error)
-    elif isinstance(error, ProgrammingError) and getattr(error.orig, "sqlstate", None) == _UNDEFINED_TABLE:
-        return SchemaError(f"the database has no pgq-orm tables: run {REMEDIES.install}")
+    elif isinstance(error, ProgrammingError):
+        return missing_tables(error.orig)
     return None
 
 

@@ -12,7 +12,7 @@ from sqlalchemy import Engine, create_engine
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from pgq_orm import operations
-from pgq_orm.errors import SchemaError
+from pgq_orm.errors import SchemaError, SessionError
 from pgq_orm.operations import Operation
 from pgq_orm.sql import Statement
 from pgq_orm.sqlalchemy.store import open_store
@@ -43,6 +43,15 @@ def bare_dsn(server_dsn: str) -> Iterator[str]:
 
 def asking(question: str) -> Operation[Any]:
     return Operation(Statement("question", question, question), {}, lambda rows: rows[0][0])
+
+
+async def test_a_driver_that_no_event_loop_can_use_is_refused_with_the_one_to_take(dsn: str) -> None:
+    engine = create_engine(sqlalchemy_url(dsn))
+    engine.dialect.driver = "pg8000"
+    store = open_store(engine)
+    with pytest.raises(SessionError, match=r"with pg8000: use postgresql\+psycopg"):
+        await store.run(asking("SELECT 1"))
+    await store.close()
 
 
 def connections_of_stores(tables: Tables) -> int:

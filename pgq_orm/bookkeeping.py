@@ -1,0 +1,74 @@
+"""Bookkeeping: the connections on which a worker keeps the queue, apart from those that handlers may break."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Executor
+from typing import Any, Protocol, TypeVar
+
+from pgq_orm.operations import Operation
+from pgq_orm.store import STATEMENT_SECONDS
+
+T = TypeVar("T")
+
+CONNECTIONS = 3
+"""Fetching, recording and upkeep at the same time."""
+REPLY_SECONDS = STATEMENT_SECONDS + 5
+"""The client's own limit: a connection that went dumb never delivers what the server says at its."""
+
+
+class BookkeepingConnection(Protocol):
+    """A connection that an ORM has opened, and this event loop uses without it. Each statement commits by itself."""
+
+    async def run(self, operation: Operation[T]) -> T:
+        """Executes an operation. Whatever it raises, the connection is closed then."""
+        ...
+
+    def close(self) -> None:
+        """Closes it at once, whatever is under way."""
+        ...
+
+
+class Bookkeeping:
+    """A pool of connections to one database, which `connect` opens."""
+
+    def __init__(self, connect: Callable[[], Awaitable[BookkeepingConnection]]) -> None:
+        self._connect = connect
+        self._room = asyncio.Semaphore(CONNECTIONS)
+        self._idle: list[BookkeepingConnection] = []
+        self._is_closed = False
+
+    async def run(self, operation: Operation[T]) -> T:
+        """Executes an operation in a transaction of its own. Raises TimeoutError if no answer comes."""
+        async with asyncio.timeout(REPLY_SECONDS), self._room:
+            connection = self._idle.pop() if self._idle else await self._connect()
+            try:
+                answer = await connection.run(operation)
+            except BaseException:
+                connection.close()  # whatever it is: the next statement starts afresh
+                raise
+            if self._is_closed:
+                connection.close()
+            else:
+                self._idle.append(connection)
+            return answer
+
+    def close(self) -> None:
+        """Closes the connections, those that are in use as soon as they have answered."""
+        self._is_closed = True
+        while self._idle:
+            self._idle.pop().close()
+
+
+async def open_in_thread(threads: Executor, open_one: Callable[[], T], discard: Callable[[T], Any]) -> T:
+    """What `open_one` opens in a thread; discarded, once it is there, if nobody waits for it any more."""
+    opening = asyncio.get_running_loop().run_in_executor(threads, open_one)
+    try:
+        return await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        opening.add_done_callback(lambda _: _discard(opening, discard))
+        raise
+
+
+def _discard(opening: "asyncio.Future[T]", discard: Callable[[T], Any]) -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        discard(opening.result())

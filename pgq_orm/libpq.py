@@ -1,0 +1,34 @@
+"""Libpq: connections that an ORM has opened with psycopg, and an event loop uses."""
+
+from typing import TypeVar
+
+from psycopg import AsyncConnection, Connection
+
+from pgq_orm.operations import Operation
+
+T = TypeVar("T")
+
+
+class LibpqConnection:
+    """Takes over what lies below a connection of psycopg. The ORM must not use that any more."""
+
+    def __init__(self, opened: "Connection | AsyncConnection") -> None:
+        self._opened = opened  # it would complain if it were forgotten while it is open
+        self._driver = AsyncConnection(opened.pgconn)
+        self._driver.prepare_threshold = opened.prepare_threshold
+
+    async def prepare(self) -> None:
+        """Lets each statement commit by itself."""
+        await self._driver.set_autocommit(True)
+
+    async def run(self, operation: Operation[T]) -> T:
+        """Executes an operation. Raises psycopg's errors."""
+        # binary: shorter, so that the server seldom has to wait with a long answer until the loop is free to read it
+        cursor = self._driver.cursor(binary=True)
+        await cursor.execute(operation.statement.pyformat, operation.params)
+        rows = await cursor.fetchall() if cursor.description else ()
+        return operation.read(rows)
+
+    def close(self) -> None:
+        """Closes it, whatever is under way."""
+        self._driver.pgconn.finish()
