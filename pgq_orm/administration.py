@@ -59,28 +59,34 @@ def mark_job_as_cancelled(ids: int | Iterable[int]) -> Steps[dict[int, bool]]:
     return running
 
 
-def requeue_jobs(ids: int | Iterable[int], *, on_refused: OnRefused = "raise") -> Steps[dict[int, int]]:
+def requeue_jobs(
+    ids: int | Iterable[int], *, on_refused: OnRefused = "raise", force: bool = False
+) -> Steps[dict[int, int]]:
     """Enqueues jobs that have ended again, each as a new job that is due now; answers the new id of each old one.
 
     The new job has what the old one had: queue, priority, payload, arguments, headers, limits and `dedupe_key`.
     In a workflow it takes the old one's place: what waits for the old one waits for it, and it waits for those of its
-    parents that are still to be done. A job without a `dedupe_key` is given one, so that it cannot be requeued twice at
-    a time. Refused is a job that is still to be done; one whose `dedupe_key` is held by such a job, or by another one
-    of these, as by its own later run; one that is unknown; and one that succeeded, unless it was enqueued without
-    payload, arguments and headers, because these are kept of what did not succeed. A refusal is a RequeueRefusedError
-    and nothing is requeued; `on_refused="skip"` leaves such jobs out.
+    parents that are still to be done. Refused is a job that was requeued before, unless with `force`, because the job
+    by which it was run again stands for it since, to be requeued in its turn if it failed; one that is still to be
+    done; one whose `dedupe_key` (a job without one is given one) is held by such a job, or by another one of these;
+    one that is unknown; and one that succeeded, unless it was enqueued without payload, arguments and headers, because
+    these are kept of what did not succeed. A refusal is a RequeueRefusedError and nothing is requeued;
+    `on_refused="skip"` leaves such jobs out.
     """
     if on_refused not in ("raise", "skip"):
         raise ValueError(f"on_refused must be 'raise' or 'skip', not {on_refused!r}")
-    requeued: dict[int, int] = {}
-    refusals: dict[int, str] = {}
+    answers: list[_Requeued] = []
     for batch in _batches(_ids(ids)):
-        answers = yield from ask(Operation(statement("requeue"), {"ids": batch}, _requeued))
-        requeued |= {answer.id: answer.new_id for answer in answers if answer.new_id is not None}
-        refusals |= {answer.id: _REFUSALS[answer.refusal] for answer in answers if answer.refusal is not None}
+        answers += yield from ask(Operation(statement("requeue"), {"ids": batch, "force": force}, _requeued))
+    requeued = {answer.id: answer.new_id for answer in answers if answer.new_id is not None}
+    refusals = {answer.id: _why(answer) for answer in answers if answer.refusal is not None}
     if refusals and on_refused == "raise":
-        for pairs in _batches(list(requeued.items())):
-            params = {"ids": [old for old, _ in pairs], "new_ids": [new for _, new in pairs]}
+        for done in _batches([answer for answer in answers if answer.new_id is not None]):
+            params = {
+                "ids": [answer.id for answer in done],
+                "new_ids": [answer.new_id for answer in done],
+                "run_as": [answer.run_as for answer in done],
+            }
             yield from ask(Operation(statement("unrequeue"), params, _nothing))
         raise RequeueRefusedError(refusals)
     return requeued
@@ -125,6 +131,7 @@ def read_outcomes(ids: int | Iterable[int]) -> Steps[dict[int, JobStatus | Compl
 def list_failed_jobs(limit: int = 100, *, after: int | None = None) -> Steps[list[FailedJob]]:
     """The jobs that ended as `exception`, the latest first; those of retries that are still to come are not among them.
 
+    Nor is one that was requeued: the job by which it was run again is, if that one fails too.
     At most `limit` (up to 1000), then call again with the last one's `log_id` as `after`. Walks along an index of
     failures only.
     """
@@ -292,17 +299,39 @@ class _Requeued(NamedTuple):
     id: int
     new_id: int | None
     refusal: str | None
+    run_as: int | None
+    """The last of the jobs by which it was run again before."""
+    run_status: str | None
 
 
 _REFUSALS: Mapping[str, str] = {
     "unknown": "is not to be found",
     "unfinished": "is still to be done",
     "not kept": "succeeded, and what it was given is not kept: enqueue it anew",
-    "twin": "stands for the same work as another one of these, as a later run or by its dedupe_key: "
-    "requeue one of the two",
+    "twin": "stands for the same work as another one of these, by its dedupe_key: requeue one of the two",
     "again": "was enqueued again, as a job that is still to be done",
+    "run again": "was enqueued again",
     "duplicate": "has the dedupe_key of a job that is still to be done",
 }
+
+
+_RUN_AGAIN: Mapping[str, str] = {
+    JobStatus.WAITING: "which is still to be done",
+    JobStatus.QUEUED: "which is still to be done",
+    JobStatus.PICKED: "which is still to be done",
+    LogStatus.SUCCESSFUL: "which succeeded",
+    LogStatus.EXCEPTION: "which failed, too: requeue that one",
+    LogStatus.CANCELED: "which was canceled: requeue that one",
+}
+
+
+def _why(answer: _Requeued) -> str:
+    reason = _REFUSALS[answer.refusal or ""]
+    if answer.refusal != "run again":
+        return reason
+    # no status: what it became is told by a log row that was removed, or by one too young for the statement to see
+    known = f", {_RUN_AGAIN[answer.run_status]}" if answer.run_status else ""
+    return f"{reason}, as job {answer.run_as}{known}"
 
 
 def _nothing(rows: Sequence[Row]) -> None:

@@ -115,7 +115,10 @@ class RequeueRefusedError(PgqError, ValueError):
         reasons = "; ".join(f"job {job_id} {reason}" for job_id, reason in named)
         if others := len(self.refusals) - len(named):
             reasons += f"; and {others} more"
-        super().__init__(f'nothing was requeued: {reasons} (on_refused="skip" leaves such jobs out)')
+        super().__init__(
+            f'nothing was requeued: {reasons} (on_refused="skip" leaves such jobs out; force=True runs again, too, '
+            "what has been run again and has ended)"
+        )
 
 
 class UnknownScheduleError(PgqError, LookupError):

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from pgq_orm import administration, enqueueing
+from pgq_orm.administration import OnRefused
 from pgq_orm.errors import DuplicateJobError, FlagError, PgqError, RequeueRefusedError
 from pgq_orm.operations.additions import OnConflict
 from pgq_orm.steps import Steps
@@ -89,10 +90,14 @@ def describe_run(job_ids: Mapping[int, int | None]) -> str:
     )
 
 
-def requeue(ids: list[int], *, skip_refused: bool) -> Steps[dict[int, int]]:
+def requeue(ids: list[int], *, skip_refused: bool, force: bool) -> Steps[dict[int, int]]:
     """`requeue_jobs`, whose refusals are told in the command's own options."""
     try:
-        return (yield from administration.requeue_jobs(ids, on_refused="skip" if skip_refused else "raise"))
+        on_refused: OnRefused = "skip" if skip_refused else "raise"
+        return (yield from administration.requeue_jobs(ids, on_refused=on_refused, force=force))
     except RequeueRefusedError as error:
         reasons = "".join(f"\n  job {job_id} {reason}" for job_id, reason in error.refusals.items())
-        raise PgqError(f"nothing is requeued; --skip-refused leaves out what cannot be:{reasons}") from None
+        raise PgqError(
+            "nothing is requeued; --skip-refused leaves out what cannot be, --force runs again, too, what has been run "
+            f"again and has ended:{reasons}"
+        ) from None

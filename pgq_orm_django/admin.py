@@ -295,6 +295,8 @@ class LogAdmin(JobOfWorkflowAdmin):
 
     @admin.display(description="status", ordering="status")
     def outcome(self, log: Log) -> str:
+        if log.requeued_as is not None:
+            return f"{log.status}, run again as job {log.requeued_as}"
         return f"{log.status}, retried" if log.retried else log.status
 
     @admin.display(description="duration", ordering="duration")

@@ -36,13 +36,18 @@ def cancel(job_ids: int | Iterable[int], *, using: str | None = None) -> dict[in
 
 
 def requeue_jobs(
-    job_ids: int | Iterable[int], *, on_refused: OnRefused = "raise", using: str | None = None
+    job_ids: int | Iterable[int],
+    *,
+    on_refused: OnRefused = "raise",
+    force: bool = False,
+    using: str | None = None,
 ) -> dict[int, int]:
     """Enqueues jobs that have ended again; answers the new id of each old one.
 
-    Raises RequeueRefusedError and requeues none if one of them cannot be; `on_refused="skip"` leaves such jobs out.
+    Raises RequeueRefusedError and requeues none if one of them cannot be; `on_refused="skip"` leaves such jobs out. One
+    that was requeued before can be requeued only with `force`.
     """
-    steps = administration.requeue_jobs(job_ids, on_refused=on_refused)
+    steps = administration.requeue_jobs(job_ids, on_refused=on_refused, force=force)
     return carry_out_whole(steps, using or default_alias())
 
 
@@ -62,7 +67,7 @@ def result(job_id: int, *, using: str | None = None) -> JsonValue:
 def list_failed_jobs(
     limit: int = 100, *, after: int | None = None, using: str | None = None
 ) -> list[FailedJob]:
-    """The jobs that ended as `exception`, the latest first, a page at a time.
+    """The jobs that ended as `exception` and were not requeued, the latest first, a page at a time.
 
     `Log.objects.failed()` are the same, as rows.
     """

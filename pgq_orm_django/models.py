@@ -177,6 +177,7 @@ class Log(models.Model):
     workflow_id = models.UUIDField(null=True, blank=True)
     concurrency_key = models.TextField(null=True, blank=True)
     name = models.TextField(null=True, blank=True)
+    requeued_as = models.BigIntegerField(null=True, blank=True)
 
     job = Reference("Job", "job_id", related_name="logs")
     worker = Reference("Worker", "worker_id", related_name="logs")

@@ -98,8 +98,8 @@ class LogQuerySet(QuerySet["Log"]):
         return self.filter(status=LogStatus.SUCCESSFUL)
 
     def failed(self) -> Self:
-        """Those by which their job failed for good: one for each job that `list_failed_jobs` lists."""
-        return self.failed_attempts().final()
+        """Those by which their job failed for good, unless it was requeued: the ones that `list_failed_jobs` lists."""
+        return self.failed_attempts().final().filter(requeued_as=None)
 
     def failed_attempts(self) -> Self:
         """Those that ended in an exception, whether or not the job was tried again."""
@@ -114,10 +114,10 @@ class LogQuerySet(QuerySet["Log"]):
         return self.filter(retried=True)
 
     @verb
-    def requeue(self, *, on_refused: OnRefused = "raise") -> dict[int, int]:
+    def requeue(self, *, on_refused: OnRefused = "raise", force: bool = False) -> dict[int, int]:
         """Enqueues their jobs again, as `pgq_orm_django.requeue_jobs` does; answers the new id of each old one."""
         job_ids = chosen(self, "job_id")
-        return administration.requeue_jobs(job_ids, on_refused=on_refused, using=writer(self))
+        return administration.requeue_jobs(job_ids, on_refused=on_refused, force=force, using=writer(self))
 
     arequeue = awaited(requeue)
 

@@ -81,7 +81,7 @@ def failed(
     traceback: Annotated[bool, typer.Option("--traceback", help="Print the tracebacks, too.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """List the jobs that failed, the latest first."""
+    """List the jobs that failed and were not run again, the latest first."""
     jobs = ask(dsn, administration.list_failed_jobs(limit, after=after))
     show(what_failed(jobs), as_json)
     if as_json or not jobs:
@@ -99,6 +99,10 @@ def requeue(
     skip_refused: Annotated[
         bool, typer.Option("--skip-refused", help="Leave out what cannot be, instead of requeueing none.")
     ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Run those again, too, that have been run again and have ended.")
+    ] = False,
 ) -> None:
     """Run jobs again that have ended, each as a new job."""
-    typer.echo(describe_requeued(ids, ask(dsn, job_words.requeue(ids, skip_refused=skip_refused))))
+    steps = job_words.requeue(ids, skip_refused=skip_refused, force=force)
+    typer.echo(describe_requeued(ids, ask(dsn, steps)))

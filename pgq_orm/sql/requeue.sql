@@ -1,9 +1,13 @@
 -- Enqueues jobs that have ended again, as new ones, with what their last log row has kept. Answers for each of the ids
--- its new id, or why it has none. The dedupe_key, the job's own or one made of its id, keeps two of a kind from being
--- to be done at a time. In a workflow the new job takes the place of the old one: its name, and the edges on both sides.
-WITH wanted AS (
+-- its new id, or why it has none, and the last of the jobs by which it was run again before. The log row, locked, keeps a
+-- job from being enqueued again twice, unless that is forced; the dedupe_key, its own or one made of its id, keeps two of a
+-- kind from being to be done at a time. In a workflow the new job takes the place of the old one: its name, and the
+-- edges on both sides.
+WITH RECURSIVE wanted AS (
     SELECT DISTINCT id
     FROM unnest(CAST(:ids AS bigint[])) AS wanted (id)
+    -- all callers lock in one order
+    ORDER BY id
 ), ended AS (
     SELECT
         log.*,
@@ -18,12 +22,43 @@ WITH wanted AS (
             AND NOT retried
         -- One by one, by index: without statistics the planner would rather read the whole log.
         LIMIT 1
+        -- who comes second sees what the first one did, whatever its snapshot
+        FOR UPDATE
     ) AS log
+), run_again (id, run_as) AS (
+    SELECT job_id, requeued_as
+    FROM ended
+    WHERE requeued_as IS NOT NULL
+    UNION
+    SELECT run_again.id, log.requeued_as
+    FROM run_again
+    CROSS JOIN LATERAL (
+        SELECT requeued_as
+        FROM pgq_log
+        WHERE job_id = run_again.run_as
+            AND NOT retried
+        LIMIT 1
+    ) AS log
+    WHERE log.requeued_as IS NOT NULL
+), latest AS (
+    SELECT
+        run_again.id,
+        run_again.run_as,
+        COALESCE(
+            (SELECT status FROM pgq_job WHERE id = run_again.run_as),
+            (SELECT status FROM pgq_log WHERE job_id = run_again.run_as AND NOT retried LIMIT 1)
+        ) AS status
+    FROM (
+        SELECT id, max(run_as) AS run_as
+        FROM run_again
+        GROUP BY id
+    ) AS run_again
 ), chosen AS (
     -- of several with the same key the first, so that the answer can tell which one it is that was enqueued
     SELECT DISTINCT ON (key) *
     FROM ended
     WHERE is_kept
+        AND (requeued_as IS NULL OR CAST(:force AS boolean))
     ORDER BY key, job_id
 ), requeued AS (
     INSERT INTO pgq_job (
@@ -39,6 +74,17 @@ WITH wanted AS (
     ORDER BY job_id
     ON CONFLICT (dedupe_key) WHERE dedupe_key IS NOT NULL DO NOTHING
     RETURNING id, dedupe_key
+), marked AS (
+    UPDATE pgq_log AS log
+    SET requeued_as = done.new_id
+    FROM (
+        SELECT chosen.id, requeued.id AS new_id
+        FROM chosen
+        JOIN requeued ON requeued.dedupe_key = chosen.key
+        -- A limit that the planner cannot know: it expects few, and looks them up one by one.
+        LIMIT (SELECT cardinality(CAST(:ids AS bigint[])))
+    ) AS done
+    WHERE log.id = done.id
 ), successor AS (
     SELECT chosen.job_id AS id, requeued.id AS new_id
     FROM chosen
@@ -57,13 +103,17 @@ SELECT
     CASE
         WHEN requeued.id IS NOT NULL THEN NULL
         WHEN NOT ended.is_kept THEN 'not kept'
+        WHEN ended.requeued_as IS NOT NULL AND NOT CAST(:force AS boolean) THEN 'run again'
         WHEN ended.is_kept AND chosen.job_id IS NULL THEN 'twin'
         WHEN starts_with(ended.key, 'pgq-requeue-') THEN 'again'
         WHEN ended.is_kept THEN 'duplicate'
         WHEN (SELECT true FROM pgq_job WHERE id = wanted.id) THEN 'unfinished'
         ELSE 'unknown'
-    END AS refusal
+    END AS refusal,
+    latest.run_as,
+    latest.status AS run_status
 FROM wanted
+LEFT JOIN latest ON latest.id = wanted.id
 LEFT JOIN ended ON ended.job_id = wanted.id
 LEFT JOIN chosen ON chosen.job_id = wanted.id
 LEFT JOIN requeued ON requeued.dedupe_key = chosen.key

@@ -1,10 +1,28 @@
--- Takes back jobs that the same transaction has just enqueued again; the edges of their workflows are the old ones' again.
+-- Takes back jobs that the same transaction has just enqueued again; the edges of their workflows are the old ones' again,
+-- and the old ones' log rows name the jobs, if any, by which these were run again before.
 WITH successor AS (
-    SELECT id, new_id
+    SELECT id, new_id, run_as
     FROM unnest(
         CAST(:ids AS bigint[]),
-        CAST(:new_ids AS bigint[])
-    ) AS successor (id, new_id)
+        CAST(:new_ids AS bigint[]),
+        CAST(:run_as AS bigint[])
+    ) AS successor (id, new_id, run_as)
+), unmarked AS (
+    UPDATE pgq_log AS log
+    SET requeued_as = ended.run_as
+    FROM (
+        SELECT ended.id, successor.run_as
+        FROM successor
+        CROSS JOIN LATERAL (
+            SELECT id
+            FROM pgq_log
+            WHERE job_id = successor.id
+                AND NOT retried
+            LIMIT 1
+        ) AS ended
+        LIMIT (SELECT cardinality(CAST(:ids AS bigint[])))
+    ) AS ended
+    WHERE log.id = ended.id
 ), restored AS (
     UPDATE pgq_dependency AS edge
     SET job_id = COALESCE((SELECT id FROM successor WHERE new_id = edge.job_id), edge.job_id),

@@ -212,6 +212,8 @@ class Log(Base):
     workflow_id: Mapped[UUID | None]
     concurrency_key: Mapped[str | None]
     name: Mapped[str | None]
+    requeued_as: Mapped[BigInt | None]
+    """The job by which somebody ran this one again."""
 
     __table_args__ = (
         CheckConstraint(one_of("status", LogStatus), name="pgq_log_status_check"),

@@ -166,6 +166,7 @@ class Migration(migrations.Migration):
                         ("workflow_id", models.UUIDField(blank=True, null=True)),
                         ("concurrency_key", models.TextField(blank=True, null=True)),
                         ("name", models.TextField(blank=True, null=True)),
+                        ("requeued_as", models.BigIntegerField(blank=True, null=True)),
                         ("job", Reference("pgq_orm_django.job", "job_id", related_name="logs")),
                         ("worker", Reference("pgq_orm_django.worker", "worker_id", related_name="logs")),
                         (

@@ -138,11 +138,24 @@ def test_requeue_names_what_cannot_be(pgq: Pgq, workshop: Workshop) -> None:
     job_id = workshop.fail(workshop.add())
     said = pgq("requeue", str(job_id), "99", exit_code=1)
     assert said == (
-        "pgq: nothing is requeued; --skip-refused leaves out what cannot be:\n  job 99 is not to be found\n"
+        "pgq: nothing is requeued; --skip-refused leaves out what cannot be, --force runs again, too, what has been "
+        "run again and has ended:\n  job 99 is not to be found\n"
     )
     requeued, left_out = pgq("requeue", str(job_id), "99", "--skip-refused").splitlines()
     assert requeued.startswith(f"job {job_id} is enqueued again as job ")
     assert left_out == "job 99 is left out"
+
+
+def test_a_failure_that_was_dealt_with_is_not_listed_and_runs_again_only_by_force(
+    pgq: Pgq, workshop: Workshop
+) -> None:
+    job_id = workshop.fail(workshop.add("mail"))
+    pgq("requeue", str(job_id))
+    workshop.finish(job_id + 1)
+    assert pgq("failed") == "No job has failed.\n"
+    said = pgq("requeue", str(job_id), exit_code=1)
+    assert f"job {job_id} was enqueued again, as job {job_id + 1}, which succeeded" in said
+    assert pgq("requeue", str(job_id), "--force").startswith(f"job {job_id} is enqueued again as job ")
 
 
 def test_schedules_are_listed_paused_resumed_run_and_removed(pgq: Pgq, workshop: Workshop) -> None:

@@ -191,7 +191,9 @@ def test_a_second_run_again_says_that_there_was_a_first(run: Callable[..., str])
     failed_jobs = [a_failure(job_id) for job_id in range(100, 112)]
     Log.objects.all().requeue()
     page = run("requeue", failed, *failed_jobs, permissions=("view_log", "change_log"))
-    assert "Job 7 was enqueued again, as a job that is still to be done." in page
+    again = Log.objects.get(job_id=7).requeued_as
+    assert f"Job 7 was enqueued again, as job {again}, which is still to be done." in page
+    assert f"exception, run again as job {again}" in page
     assert "3 further jobs left out." in page
     assert "Job 111 " not in page
     assert Job.objects.count() == 13

@@ -111,9 +111,13 @@ def test_failures_are_requeued_as_a_queryset() -> None:
     a_failed_job(job_id=2, entrypoint="sync")
     assert set(Log.objects.failed().for_entrypoint("mail").requeue()) == {1}
     assert bytes(Job.objects.get().payload or b"") == b"one"
-    with pytest.raises(RequeueRefusedError):
-        async_to_sync(Log.objects.failed().arequeue)()
-    assert set(Log.objects.failed().requeue(on_refused="skip")) == {2}
+    assert [log.job_id for log in Log.objects.failed()] == [2]
+    with pytest.raises(RequeueRefusedError, match=f"job 1 was enqueued again, as job {Job.objects.get().pk}"):
+        async_to_sync(Log.objects.failed_attempts().arequeue)()
+    assert set(Log.objects.failed_attempts().requeue(on_refused="skip")) == {2}
+    assert not Log.objects.failed().exists()
+    Job.objects.all().cancel()
+    assert set(Log.objects.filter(job_id=1).requeue(force=True)) == {1}
 
 
 def test_schedules_are_paused_resumed_and_run_as_a_queryset() -> None:

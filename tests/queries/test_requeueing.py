@@ -108,8 +108,11 @@ async def test_a_job_is_not_requeued_twice_at_a_time(asker: Asker, workshop: Wor
     old = workshop.fail(workshop.add())
     answer = await asker.ask("requeue_jobs", [old])
     await asker.commit()
-    with pytest.raises(RequeueRefusedError, match=f"job {old} was enqueued again, as a job that is still"):
+    refusal = f"job {old} was enqueued again, as job {answer[old]}, which is still to be done"
+    with pytest.raises(RequeueRefusedError, match=refusal):
         await asker.ask("requeue_jobs", [old])
+    with pytest.raises(RequeueRefusedError, match=f"job {old} was enqueued again, as a job that is still"):
+        await asker.ask("requeue_jobs", [old], force=True)
     await asker.commit()
 
     workshop.fail(answer[old])
@@ -117,19 +120,90 @@ async def test_a_job_is_not_requeued_twice_at_a_time(asker: Asker, workshop: Wor
     assert list(again) == [answer[old]]
 
 
-async def test_a_job_and_its_own_later_run_are_not_both_requeued(asker: Asker, workshop: Workshop) -> None:
-    first = workshop.fail(workshop.add())
-    answer = await asker.ask("requeue_jobs", [first])
-    await asker.commit()
-    second = workshop.fail(answer[first])
+async def test_a_job_that_was_run_again_and_succeeded_runs_once_more_only_by_force(
+    asker: Asker, workshop: Workshop
+) -> None:
+    old = workshop.fail(workshop.add("mail", b"a"))
+    new = workshop.finish((await requeued(asker, old))[old])
     with pytest.raises(
-        RequeueRefusedError, match=f"job {second} stands for the same work .* requeue one of the two"
+        RequeueRefusedError, match=f"job {old} was enqueued again, as job {new}, which succeeded .*force=True"
+    ):
+        await asker.ask("requeue_jobs", [old])
+    assert await asker.ask("requeue_jobs", [old], on_refused="skip") == {}
+    answer = await asker.ask("requeue_jobs", [old], force=True)
+    await asker.commit()
+    assert workshop.job(answer[old]).payload == b"a"
+    assert workshop.log(old).requeued_as == answer[old]
+
+
+async def test_of_a_job_and_its_own_later_run_the_later_one_is_requeued(
+    asker: Asker, workshop: Workshop
+) -> None:
+    first = workshop.fail(workshop.add())
+    second = workshop.fail((await requeued(asker, first))[first])
+    with pytest.raises(
+        RequeueRefusedError, match=f"job {first} was enqueued again, as job {second}, which failed"
     ):
         await asker.ask("requeue_jobs", [first, second])
     answer = await asker.ask("requeue_jobs", [first, second], on_refused="skip")
-    assert list(answer) == [first]
-    with pytest.raises(RequeueRefusedError, match=f"job {second} was enqueued again, as a job that is still"):
-        await asker.ask("requeue_jobs", [second])
+    assert list(answer) == [second]
+    third = answer[second]
+    with pytest.raises(
+        RequeueRefusedError, match=f"job {first} was enqueued again, as job {third}, which is still"
+    ):
+        await asker.ask("requeue_jobs", [first])
+
+
+async def test_of_a_job_that_was_run_again_and_again_the_last_failure_is_listed(
+    asker: Asker, workshop: Workshop
+) -> None:
+    first = workshop.fail(workshop.add())
+    second = (await requeued(asker, first))[first]
+    assert await asker.ask("list_failed_jobs") == []
+    workshop.fail(second)
+    assert [job.id for job in await asker.ask("list_failed_jobs")] == [second]
+    third = (await requeued(asker, second))[second]
+    workshop.finish(third)
+    assert await asker.ask("list_failed_jobs") == []
+
+
+async def test_a_job_that_was_run_again_and_canceled_is_requeued_in_its_turn(
+    asker: Asker, workshop: Workshop
+) -> None:
+    first = workshop.fail(workshop.add("mail", b"a"))
+    second = (await requeued(asker, first))[first]
+    await asker.ask("mark_job_as_cancelled", second)
+    with pytest.raises(RequeueRefusedError, match=f"as job {second}, which was canceled: requeue that one"):
+        await asker.ask("requeue_jobs", [first])
+    assert list(await asker.ask("requeue_jobs", [second])) == [second]
+
+
+async def test_what_became_of_a_job_that_was_run_again_may_be_forgotten(
+    asker: Asker, workshop: Workshop
+) -> None:
+    old = workshop.fail(workshop.add())
+    new = workshop.finish((await requeued(asker, old))[old])
+    workshop.connection.execute("DELETE FROM pgq_log WHERE job_id = %s", [new])
+    with pytest.raises(RequeueRefusedError, match=rf"job {old} was enqueued again, as job {new} \("):
+        await asker.ask("requeue_jobs", [old])
+
+
+async def test_a_refusal_leaves_failures_in_the_list(asker: Asker, workshop: Workshop) -> None:
+    failed, again = workshop.fail(workshop.add()), workshop.fail(workshop.add())
+    workshop.finish((await requeued(asker, again))[again])
+    before = workshop.log(again).requeued_as
+    with pytest.raises(RequeueRefusedError):
+        await asker.ask("requeue_jobs", [failed, again, NOBODYS_ID], force=True)
+    await asker.commit()
+    assert [job.id for job in await asker.ask("list_failed_jobs")] == [failed]
+    assert workshop.log(again).requeued_as == before
+
+
+async def requeued(asker: Asker, job_id: int) -> dict[int, int]:
+    """The answer, committed."""
+    answer: dict[int, int] = await asker.ask("requeue_jobs", [job_id])
+    await asker.commit()
+    return answer
 
 
 async def test_a_dedupe_key_stays_and_holds(asker: Asker, workshop: Workshop) -> None:

@@ -47,7 +47,7 @@ class NextRelease:
         (package / "sql/schema/v02_up.sql").write_text(_UP)
         (package / "sql/schema/v02_down.sql").write_text(_DOWN)
         models = package / "sqlalchemy/models.py"
-        before, last_column, after = models.read_text().rpartition("    name: Mapped[str | None]\n")
+        before, last_column, after = models.read_text().rpartition("    requeued_as: Mapped[BigInt | None]\n")
         models.write_text(f"{before}{last_column}    note: Mapped[str | None]\n{after}")
         versions = package / "schema.py"
         versions.write_text(versions.read_text().replace("CURRENT_VERSION = 1", "CURRENT_VERSION = 2"))

@@ -247,12 +247,14 @@ SCENARIOS = [
         indexes="pgq_job_dedupe_key pgq_job_picked",
     ),
     *scenarios(
-        {
-            "withdraw": (operations.withdraw(WAITING), FEW + 100 * 6),
-            "unrequeue": (later("unrequeue", ids=ENDED, new_ids=WAITING), FEW + 100 * 6),
-        },
+        {"withdraw": (operations.withdraw(WAITING), FEW + 100 * 6)},
         "application",
         indexes="pgq_job_pkey pgq_dependency_pkey pgq_dependency_parent",
+    ),
+    *scenarios(
+        {"unrequeue": (later("unrequeue", ids=ENDED, new_ids=WAITING, run_as=ENDED), FEW + 100 * 40)},
+        "application",
+        indexes="pgq_job_pkey pgq_log_pkey pgq_log_job pgq_dependency_pkey pgq_dependency_parent",
     ),
     *scenarios(
         {
@@ -265,7 +267,7 @@ SCENARIOS = [
     *scenarios(
         {"requeue": (administration.requeue_jobs(ENDED), FEW + 100 * 40)},
         "application",
-        indexes="pgq_job_pkey pgq_log_job pgq_dependency_pkey pgq_dependency_parent",
+        indexes="pgq_job_pkey pgq_log_pkey pgq_log_job pgq_dependency_pkey pgq_dependency_parent",
     ),
     *scenarios(
         {

@@ -77,7 +77,8 @@ CREATE UNIQUE INDEX pgq_job_dedupe_key ON pgq_job (dedupe_key)
 CREATE INDEX pgq_job_workflow ON pgq_job (workflow_id, name)
     WHERE workflow_id IS NOT NULL;
 
--- What has been done: one row for each attempt that ended. Append-only; pruned by age in the order of id.
+-- What has been done: one row for each attempt that ended. Append-only, but for requeued_as; pruned by age in the
+-- order of id.
 -- payload, arguments and headers are kept for what did not succeed, so that it can be run again. Of what did succeed,
 -- JSON null in arguments tells that there was something.
 CREATE TABLE pgq_log (
@@ -107,9 +108,11 @@ CREATE TABLE pgq_log (
     workflow_id uuid,
     concurrency_key text,
     name text,
+    -- the job by which somebody ran this one again: the failure is then that one's, if it fails too
+    requeued_as bigint,
     CONSTRAINT pgq_log_status_check CHECK (status IN ('successful', 'exception', 'canceled'))
 ) WITH (
-    -- Rows are never rewritten: freeze them at the first vacuum and never look at the page again.
+    -- Rows are not rewritten, save a few by hand: freeze them at the first vacuum and never look at the page again.
     autovacuum_freeze_min_age = 0
 );
 

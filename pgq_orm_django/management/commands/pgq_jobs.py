@@ -25,7 +25,9 @@ class Command(OperatorCommand):
         super().add_arguments(parser)
         verbs = parser.add_subparsers(dest="verb", required=True, metavar="{enqueue,failed,requeue,cancel}")
         self._add_enqueueing(verbs.add_parser("enqueue", help="Enqueues a job."))
-        failed = verbs.add_parser("failed", help="Lists the jobs that failed, the latest first.")
+        failed = verbs.add_parser(
+            "failed", help="Lists the jobs that failed and were not run again, the latest first."
+        )
         failed.add_argument(
             "--limit",
             "-n",
@@ -41,6 +43,11 @@ class Command(OperatorCommand):
         failed.add_argument("--json", action="store_true", help="Print JSON instead of a table.")
         requeue = verbs.add_parser("requeue", help="Runs jobs again that have ended, each as a new job.")
         requeue.add_argument("--skip-refused", action="store_true", help="Leave out what cannot be.")
+        requeue.add_argument(
+            "--force",
+            action="store_true",
+            help="Run those again, too, that have been run again and have ended.",
+        )
         canceling = verbs.add_parser("cancel", help="Ends what waits, asks what runs to stop.")
         for verb in (requeue, canceling):
             verb.add_argument("ids", nargs="+", type=int, metavar="ID")
@@ -74,7 +81,7 @@ class Command(OperatorCommand):
                 return self._enqueue(options, using)
             case "requeue":
                 ids = options["ids"]
-                steps = job_words.requeue(ids, skip_refused=options["skip_refused"])
+                steps = job_words.requeue(ids, skip_refused=options["skip_refused"], force=options["force"])
                 return job_words.describe_requeued(ids, carry_out_whole(steps, using or default_alias()))
             case "cancel":
                 return job_words.describe_canceled(options["ids"], cancel(options["ids"], using=using))
