@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from pgq_orm import administration, queues
+from pgq_orm.callees import title
 from pgq_orm.queue_words import describe_pause, describe_rate
 from pgq_orm.reports import (
     ActiveWorker,
@@ -49,7 +50,7 @@ WORKERS = (
 FAILED = (
     Column("job", "id", is_number=True),
     Column("failed", "failed"),
-    Column("entrypoint", "entrypoint"),
+    Column("entrypoint", "title"),
     Column("queue", "queue"),
     Column("attempts", "attempts", is_number=True),
     Column("error", "summary"),
@@ -145,7 +146,10 @@ def who_works(workers: Sequence[ActiveWorker]) -> Sheet:
 
 def what_failed(jobs: Sequence[FailedJob]) -> Sheet:
     """Jobs that failed, each with the first line of its error."""
-    rows = [asdict(job) | {"summary": _summary(job.error)} for job in jobs]
+    rows = [
+        asdict(job) | {"title": title(job.entrypoint, job.arguments), "summary": _summary(job.error)}
+        for job in jobs
+    ]
     return Sheet("Failed jobs", FAILED, rows, "No job has failed.")
 
 
@@ -181,7 +185,8 @@ def what_is_said(states: Sequence[QueueState]) -> Sheet:
 def tracebacks(jobs: Sequence[FailedJob]) -> str:
     """The traceback of each of these jobs, under its id."""
     return "\n".join(
-        f"job {job.id} ({job.entrypoint}):\n{printable(job.traceback or job.error or '', but=_LINES)}"
+        f"job {job.id} ({printable(title(job.entrypoint, job.arguments))}):\n"
+        f"{printable(job.traceback or job.error or '', but=_LINES)}"
         for job in jobs
     )
 

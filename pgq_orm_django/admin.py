@@ -4,7 +4,7 @@ What may be edited is what is said of queues.
 """
 
 import json
-from collections.abc import Sized
+from collections.abc import Mapping, Sized
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from uuid import UUID
@@ -18,6 +18,7 @@ from django.utils.functional import cached_property
 from django.utils.html import format_html
 from django.utils.text import Truncator
 
+from pgq_orm.callees import NAMED_BY, title
 from pgq_orm.errors import RequeueRefusedError
 from pgq_orm_django import edges
 from pgq_orm_django.models import Job, Log, Queue, Schedule, Worker
@@ -170,10 +171,17 @@ class ReadOnlyAdmin(RowAdmin):
 
 CONTENT = ("readable_payload", "readable_arguments", "readable_headers")
 EDGES = ("readable_workflow", "depends_on", "awaited_by")
+CALLEES = tuple(f"arguments__{argument}" for argument in sorted(set(NAMED_BY.values())))
+"""Where jobs name the function that they call."""
 
 
 class JobOfWorkflowAdmin(ReadOnlyAdmin):
     """Pages about jobs, which may depend on each other."""
+
+    @admin.display(description="entrypoint", ordering="entrypoint")
+    def called(self, row: Any) -> str:
+        # The arguments of what succeeded are not kept, but the result of a framework's task repeats them.
+        return title(row.entrypoint, row.arguments or _mapping(getattr(row, "result", None)))
 
     @admin.display(description="workflow")
     def readable_workflow(self, row: Any) -> str:
@@ -194,7 +202,7 @@ class JobAdmin(JobOfWorkflowAdmin):
 
     list_display = (
         "id",
-        "entrypoint",
+        "called",
         "queue",
         "state",
         "priority",
@@ -208,12 +216,14 @@ class JobAdmin(JobOfWorkflowAdmin):
         ("execute_after", admin.DateFieldListFilter),
         ("created", admin.DateFieldListFilter),
     )
-    search_fields = ("entrypoint", "dedupe_key")
-    search_help_text = "A job's number, a workflow's id, or part of an entrypoint or a dedupe_key"
+    search_fields = ("entrypoint", "dedupe_key", *CALLEES)
+    search_help_text = (
+        "A job's number, a workflow's id, or part of an entrypoint, a task's path or a dedupe_key"
+    )
     ordering = ("-id",)
-    readonly_fields = (*CONTENT, *EDGES)
+    readonly_fields = ("called", *CONTENT, *EDGES)
     fieldsets = (
-        (None, {"fields": ("id", "entrypoint", "queue", "status", "priority", "execute_after")}),
+        (None, {"fields": ("id", "called", "queue", "status", "priority", "execute_after")}),
         ("Content", {"fields": (*CONTENT, "dedupe_key")}),
         ("Attempts", {"fields": ("attempts", "max_attempts", "worker_id", "lease", "cancel_requested")}),
         ("Origin", {"fields": ("created", "updated", "schedule_id", "concurrency_key")}),
@@ -246,7 +256,7 @@ class LogAdmin(JobOfWorkflowAdmin):
 
     list_display = (
         "job_id",
-        "entrypoint",
+        "called",
         "outcome",
         "short_error",
         "attempt",
@@ -261,13 +271,15 @@ class LogAdmin(JobOfWorkflowAdmin):
         QueueFilter,
         ("created", admin.DateFieldListFilter),
     )
-    search_fields = ("entrypoint", "dedupe_key", "error")
-    search_help_text = "A job's number, a workflow's id, or part of an entrypoint, a dedupe_key or an error"
+    search_fields = ("entrypoint", "dedupe_key", "error", *CALLEES, "result__task")
+    search_help_text = (
+        "A job's number, a workflow's id, or part of an entrypoint, a task's path, a dedupe_key or an error"
+    )
     number_field = "job_id"
     ordering = ("-id",)
-    readonly_fields = ("outcome", "took", *CONTENT, "readable_result", "readable_traceback", *EDGES)
+    readonly_fields = ("called", "outcome", "took", *CONTENT, "readable_result", "readable_traceback", *EDGES)
     fieldsets = (
-        (None, {"fields": ("job_id", "entrypoint", "queue", "outcome", "attempt", "worker_id")}),
+        (None, {"fields": ("job_id", "called", "queue", "outcome", "attempt", "worker_id")}),
         ("Outcome", {"fields": ("readable_result", "error", "readable_traceback")}),
         ("Times", {"fields": ("enqueued", "execute_after", "started", "took", "created")}),
         ("Content", {"fields": (*CONTENT, "dedupe_key", "priority", "max_attempts")}),
@@ -490,6 +502,10 @@ def _text(payload: bytes | memoryview | None) -> str | None:
         return bytes(payload).decode()
     except UnicodeDecodeError:
         return bytes(payload).hex(" ", 4)
+
+
+def _mapping(value: object) -> Mapping[str, Any] | None:
+    return value if isinstance(value, Mapping) else None
 
 
 def _json(value: object) -> str | None:

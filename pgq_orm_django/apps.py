@@ -1,6 +1,9 @@
 """The Django app. Nothing here touches the database, and no `tasks` module is imported before it is asked for."""
 
+from contextlib import suppress
+
 from django.apps import AppConfig
+from django.conf import settings
 
 
 class PgqOrmDjangoConfig(AppConfig):
@@ -13,3 +16,9 @@ class PgqOrmDjangoConfig(AppConfig):
 
     def ready(self) -> None:
         from pgq_orm_django import checks  # noqa: F401 - importing registers them
+
+        if getattr(settings, "TASKS", {}):
+            # The framework's check of its backends is registered by its import, and whatever else imports it (views,
+            # tasks) is imported by the checks themselves: too late.
+            with suppress(ImportError):  # Django 5.2 without the package, which is for the backend to tell
+                from pgq_orm_django import framework  # noqa: F401

@@ -7,7 +7,7 @@ On Django 5.2 the framework is the package `django-tasks`.
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
@@ -55,6 +55,9 @@ class Options:
     transactional: bool = False
 
 
+OPTIONS = frozenset(field.name.upper() for field in fields(Options))
+
+
 STATUSES: dict[str, TaskResultStatus] = {
     JobStatus.WAITING: TaskResultStatus.READY,
     JobStatus.QUEUED: TaskResultStatus.READY,
@@ -73,6 +76,15 @@ class QueueBackend(BaseTaskBackend):
     supports_get_result = True
     supports_priority = True
 
+    def __init__(self, alias: str, params: dict[str, Any]) -> None:
+        # The framework takes an absent QUEUES for "default" alone. Here a queue's name needs no declaration.
+        super().__init__(alias, {"QUEUES": [], **params})
+        self._misplaced = sorted(OPTIONS & params.keys())
+
+    def entrypoint_of_tasks(self) -> str:
+        """The entrypoint of the jobs that its tasks are."""
+        return TRANSACTIONAL_ENTRYPOINT if self.options.get("TRANSACTIONAL") else ENTRYPOINT
+
     def enqueue(self, task: AnyTask, args: Any, kwargs: Any) -> AnyTaskResult:  # type: ignore[override]
         self.validate_task(task)
         call = {
@@ -85,7 +97,7 @@ class QueueBackend(BaseTaskBackend):
         if run_after is not None and timezone.is_naive(run_after):
             run_after = timezone.make_aware(run_after)  # the framework allows it with USE_TZ off
         job_id = enqueue(
-            TRANSACTIONAL_ENTRYPOINT if self.options.get("TRANSACTIONAL") else ENTRYPOINT,
+            self.entrypoint_of_tasks(),
             priority=task.priority,
             execute_after=run_after,
             arguments=call,
@@ -119,11 +131,14 @@ class QueueBackend(BaseTaskBackend):
         raise TaskResultDoesNotExist(result_id)
 
     def check(self, **_: Any) -> list[CheckMessage]:
-        faults = find_faults(self.options, Options)
-        return [
-            Error(f"settings.TASKS[{self.alias!r}]['OPTIONS']: {fault}", id="pgq_orm_django.E004")
-            for fault in faults
-        ]
+        own = f"settings.TASKS[{self.alias!r}]"
+        faults = [f"{own}['OPTIONS']: {fault}" for fault in find_faults(self.options, Options)]
+        if not faults and self.options.get("MAX_ATTEMPTS", 1) < 1:
+            faults = [
+                f"{own}['OPTIONS']: MAX_ATTEMPTS must be at least 1, found {self.options['MAX_ATTEMPTS']!r}"
+            ]
+        faults += [f"{own}: {key!r} belongs into its 'OPTIONS'" for key in self._misplaced]
+        return [Error(fault, id="pgq_orm_django.E004") for fault in faults]
 
 
 @entrypoint(TRANSACTIONAL_ENTRYPOINT, transactional=True)

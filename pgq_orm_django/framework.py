@@ -5,12 +5,14 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import django
 
 if TYPE_CHECKING or django.VERSION >= (6, 0):
+    from django.tasks import checks
     from django.tasks.backends.base import BaseTaskBackend
     from django.tasks.base import Task, TaskContext, TaskError, TaskResult, TaskResultStatus
     from django.tasks.exceptions import TaskResultDoesNotExist
     from django.tasks.signals import task_enqueued, task_finished, task_started
     from django.utils.json import normalize_json
 else:
+    from django_tasks import checks
     from django_tasks.backends.base import BaseTaskBackend
     from django_tasks.base import Task, TaskContext, TaskError, TaskResult, TaskResultStatus
     from django_tasks.exceptions import TaskResultDoesNotExist
@@ -27,11 +29,13 @@ __all__ = [
     "AnyTask",
     "AnyTaskResult",
     "BaseTaskBackend",
+    "Task",
     "TaskContext",
     "TaskError",
     "TaskResult",
     "TaskResultDoesNotExist",
     "TaskResultStatus",
+    "checks",
     "normalize_json",
     "task_enqueued",
     "task_finished",

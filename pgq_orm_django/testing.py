@@ -11,7 +11,7 @@ from contextlib import (
 )
 from datetime import timedelta
 from functools import partial
-from typing import Any, TypeVar, Unpack, cast
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack, cast
 
 from asgiref.sync import async_to_sync, sync_to_async
 from django.db import connections
@@ -28,9 +28,13 @@ from pgq_orm.testing.expectations import Expectation, Expected, Target, enqueued
 from pgq_orm.testing.threads import AwaitedCalls
 from pgq_orm_django import conf
 from pgq_orm_django.databases import default_alias
+from pgq_orm_django.framework_calls import framework_call
 from pgq_orm_django.registry import discover, require
 from pgq_orm_django.scopes import ConnectionScopes
 from pgq_orm_django.statements import carry_out, run
+
+if TYPE_CHECKING:
+    from pgq_orm_django.framework import AnyTask
 
 __all__ = [
     "Attempt",
@@ -117,11 +121,16 @@ async def _drain(wish: Wish, using: str | None) -> Drained:
 
 
 def assert_enqueued(
-    target: Target, *, count: int | None = None, using: str | None = None, **expected: Unpack[Expected]
+    target: "Target | AnyTask",
+    *,
+    count: int | None = None,
+    using: str | None = None,
+    **expected: Unpack[Expected],
 ) -> list[Job]:
     """Asserts that a job is still to be done, or `count` of them; answers them.
 
-    `target` is a task, a call of one such as `send_receipt.call(order_id=7)`, an entrypoint's function, or its name;
+    `target` is a task, a call of one such as `send_receipt.call(order_id=7)`, an entrypoint's function, its name, or a
+    task of Django's own framework, whose job has `arguments={"args": […], "kwargs": {…}}`, or that one's module path;
     see Expected for what else may be said. The AssertionError shows the job that comes nearest, and where it differs.
     Raises UnknownEntrypointError for a name that no `tasks` module registers, as long as STRICT_ENTRYPOINTS is on.
     """
@@ -139,7 +148,7 @@ def assert_enqueued(
 
 
 def assert_not_enqueued(
-    target: Target | None = None, *, using: str | None = None, **expected: Unpack[Expected]
+    target: "Target | AnyTask | None" = None, *, using: str | None = None, **expected: Unpack[Expected]
 ) -> None:
     """Asserts that no such job is still to be done; without a target, none at all.
 
@@ -150,7 +159,11 @@ def assert_not_enqueued(
 
 
 async def aassert_enqueued(
-    target: Target, *, count: int | None = None, using: str | None = None, **expected: Unpack[Expected]
+    target: "Target | AnyTask",
+    *,
+    count: int | None = None,
+    using: str | None = None,
+    **expected: Unpack[Expected],
 ) -> list[Job]:
     """`assert_enqueued`, to be awaited in an async test."""
     __tracebackhide__ = True
@@ -158,16 +171,19 @@ async def aassert_enqueued(
 
 
 async def aassert_not_enqueued(
-    target: Target | None = None, *, using: str | None = None, **expected: Unpack[Expected]
+    target: "Target | AnyTask | None" = None, *, using: str | None = None, **expected: Unpack[Expected]
 ) -> None:
     """`assert_not_enqueued`, to be awaited in an async test."""
     __tracebackhide__ = True
     await sync_to_async(assert_not_enqueued)(target, using=using, **expected)
 
 
-def _expect(target: Target | None, expected: Expected) -> Expectation:
+def _expect(target: "Target | AnyTask | None", expected: Expected) -> Expectation:
+    if (call := framework_call(target)) is not None:
+        arguments = {"task": call.task, **expected.get("arguments", {})}
+        return Expectation(call.entrypoint, {**expected, "arguments": arguments})
     if not isinstance(target, str):
-        return expect(target, expected, discover())
+        return expect(cast("Target | None", target), expected, discover())
     if conf.current().strict_entrypoints:
         require(target)  # or nothing that is misspelt would ever be enqueued
     return expect(target, expected, None)

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from pgq_orm import contexts
+from pgq_orm.callees import title
 from pgq_orm.canary import Canary
 from pgq_orm.errors import LeaseLost
 from pgq_orm.executors import AbstractEntrypointExecutor
@@ -335,7 +336,7 @@ def _tell(job: Job, ended: Ended) -> None:
         logging.WARNING if has_failed else logging.INFO,
         "Job %d (%s) %s",
         job.id,
-        job.entrypoint,
+        title(job.entrypoint, job.arguments),
         in_words(ended),
         job_id=job.id,
         entrypoint=job.entrypoint,

@@ -1,7 +1,11 @@
 """The backend: tasks of Django's own framework are jobs."""
 
 import asyncio
+import json
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
@@ -11,22 +15,34 @@ from typing import Any
 import django
 import pytest
 from asgiref.sync import async_to_sync
+from django.contrib.auth.models import User
+from django.core.management import call_command
 from django.db import transaction
 from django.db.models import F
+from django.test import Client, override_settings
 
 from pgq_orm.applications import PgQueuer
+from pgq_orm.callees import NAMED_BY
+from pgq_orm.errors import UnknownEntrypointError
 from pgq_orm.worker.settings import QueueExecutionMode
 from pgq_orm_django import cancel
-from pgq_orm_django.models import Job
+from pgq_orm_django.models import Job, Log
 from pgq_orm_django.registry import discover
 from pgq_orm_django.store import DatabaseStore
+from pgq_orm_django.testing import (
+    aassert_enqueued,
+    aassert_not_enqueued,
+    assert_enqueued,
+    assert_not_enqueued,
+)
 from tests.django_app.shop.models import Order
 
 if django.VERSION < (6, 0):
     pytest.importorskip("django_tasks")
 
-from pgq_orm_django.backend import ENTRYPOINT, Options, QueueBackend
+from pgq_orm_django.backend import ENTRYPOINT, ENTRYPOINTS, Options, QueueBackend
 from pgq_orm_django.framework import (
+    BaseTaskBackend,
     TaskResultDoesNotExist,
     TaskResultStatus,
     task_enqueued,
@@ -155,6 +171,46 @@ def test_an_option_that_does_not_exist_is_found_by_the_checks() -> None:
     ]
 
 
+def test_an_option_in_the_wrong_place_or_of_no_use_is_found_by_the_checks() -> None:
+    params = {"MAX_ATTEMPTS": 3, "OPTIONS": {"MAX_ATTEMPTS": 0}}
+    assert [message.msg for message in QueueBackend("default", params).check()] == [
+        "settings.TASKS['default']['OPTIONS']: MAX_ATTEMPTS must be at least 1, found 0",
+        "settings.TASKS['default']: 'MAX_ATTEMPTS' belongs into its 'OPTIONS'",
+    ]
+
+
+SETTINGS = """
+from tests.django_app.settings import *
+TASKS = {"mail": {"BACKEND": "pgq_orm_django.backend.QueueBackend", "OPTIONS": {"MAX_ATTEMPT": 3}}}
+"""
+
+
+def test_the_checks_of_a_project_that_imports_no_task_look_at_the_options(tmp_path: Path) -> None:
+    (tmp_path / "misspelt.py").write_text(SETTINGS)
+    checked = subprocess.run(
+        [sys.executable, "-m", "django", "check", "--settings=misspelt"],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    said = "(pgq_orm_django.E004) settings.TASKS['mail']['OPTIONS']: unknown key 'MAX_ATTEMPT': did you mean"
+    assert checked.stderr.count(said) == 1
+    assert checked.returncode == 1
+
+
+def test_a_queue_needs_no_declaration() -> None:
+    tasks.refuse.using(queue_name="mail").enqueue()
+    assert Job.objects.get().queue == "mail"
+
+
+def test_queues_that_are_named_are_the_only_ones() -> None:
+    with pytest.raises(Exception, match="Queue 'mail' is not valid for backend") as refusal:
+        tasks.succeed_at_last.using(queue_name="mail")
+    assert type(refusal.value).__name__.startswith("InvalidTask")
+
+
 def test_the_page_has_every_option() -> None:
     page = (Path(__file__).parents[2] / "docs" / "tasks.md").read_text(encoding="utf-8")
     said = re.findall(r"^\| `([A-Z_]+)` \| `(.*?)` \| `(.*?)` \| \S", page, re.MULTILINE)
@@ -201,6 +257,78 @@ def test_a_job_that_is_no_task_has_no_result() -> None:
     job = Job.objects.create(entrypoint="mail")
     with pytest.raises(TaskResultDoesNotExist):
         tasks.refuse.get_result(str(job.id))
+
+
+def test_a_tests_expectations_know_tasks_and_their_paths() -> None:
+    tasks.count_receipts.enqueue("one", plus=1)
+    tasks.sell.enqueue("two", False)
+    path = f"{tasks.__name__}.count_receipts"
+    for target in (tasks.count_receipts, path):
+        [job] = assert_enqueued(target, arguments={"args": ["one"], "kwargs": {"plus": 1}}, count=1)
+        assert job.arguments["task"] == path
+        with pytest.raises(AssertionError, match=r"arguments\['args'\] is \['one'\], expected \['two'\]"):
+            assert_enqueued(target, arguments={"args": ["two"]})
+    assert_enqueued(tasks.sell, count=1)
+    assert_not_enqueued(tasks.refuse)
+    assert_not_enqueued(f"{tasks.__name__}.refuse")
+    async_to_sync(aassert_enqueued)(tasks.count_receipts)
+    async_to_sync(aassert_not_enqueued)(tasks.refuse)
+    for misspelt in (f"{tasks.__name__}.refsue", f"{tasks.__name__}.Refused"):
+        with pytest.raises(UnknownEntrypointError):
+            assert_not_enqueued(misspelt)
+
+
+def test_a_task_that_another_backend_enqueues_is_not_looked_for_in_vain() -> None:
+    immediate = f"{BaseTaskBackend.__module__.rpartition('.')[0]}.immediate.ImmediateBackend"
+    refusal = pytest.raises(TypeError, match=r"settings.TASKS\['default'\] is ImmediateBackend here")
+    with override_settings(TASKS={"default": {"BACKEND": immediate}}), refusal:
+        assert_not_enqueued(tasks.refuse)
+
+
+def test_operators_are_told_which_task_it_is(
+    caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = f"{tasks.__name__}.refuse"
+    result = tasks.refuse.enqueue()
+    drain()
+    assert f"Job {result.id} ({ENTRYPOINT} {path}) failed: Refused: out" in caplog.text
+    call_command("pgq_jobs", "failed", "--traceback")
+    told = capsys.readouterr().out
+    assert f" {ENTRYPOINT} {path} " in told
+    assert f"job {result.id} ({ENTRYPOINT} {path}):" in told
+    call_command("pgq_jobs", "failed", "--json")
+    [row] = json.loads(capsys.readouterr().out)
+    assert (row["entrypoint"], row["title"]) == (ENTRYPOINT, f"{ENTRYPOINT} {path}")
+
+
+def test_the_admin_tells_which_task_it_is_and_finds_it_by_that() -> None:
+    staff = Client()
+    staff.force_login(User.objects.create_superuser("staff"))
+
+    def found(model: str, query: str = "") -> list[str]:
+        page = staff.get(f"/admin/pgq_orm_django/{model}/?q={query}").content.decode()
+        return re.findall(r'class="field-called">([^<]*)<', page)
+
+    Order.objects.create(number="one")
+    tasks.refuse.enqueue()
+    tasks.count_receipts.enqueue("one")
+    refuse, count = (f"{ENTRYPOINT} {tasks.__name__}.{name}" for name in ("refuse", "count_receipts"))
+    assert found("job") == [count, refuse]
+    assert found("job", "framework_tasks.refuse") == [refuse]
+    assert found("job", refuse) == [refuse]
+    assert found("job", "no.such.task") == []
+    drain()
+    assert sorted(found("log")) == [count, refuse]
+    assert found("log", "tasks.refuse") == [refuse]
+    assert found("log", "tasks.count_receipts") == [count]
+    for model, row in (("log", Log.objects.first()), ("job", Job.objects.create(entrypoint=ENTRYPOINT))):
+        assert row is not None
+        page = staff.get(f"/admin/pgq_orm_django/{model}/{row.pk}/change/").content.decode()
+        assert ENTRYPOINT in page
+
+
+def test_the_entrypoints_of_tasks_are_known_to_those_who_tell_of_them() -> None:
+    assert set(ENTRYPOINTS) < set(NAMED_BY)
 
 
 @pytest.fixture

@@ -48,7 +48,7 @@ def bakery(tmp_path: Path) -> Path:
 def test_the_bakerys_tests_pass(bakery: Path, dsn: str) -> None:
     status, output = pytest_in(bakery, PGQ_TEST_DSN=dsn)
     assert status == 0, output
-    assert "4 passed" in output
+    assert "5 passed" in output
 
 
 def test_they_bring_a_server_along(bakery: Path) -> None:
@@ -127,7 +127,10 @@ def test_the_shops_tests_pass_under_djangos_runner(empty_dsn: str, tmp_path: Pat
         settings.write("INSTALLED_APPS += ['pgq_orm_django', 'shop']\n")
     (tmp_path / "shop" / "tests.py").write_text(BLOCKS["shop/tests.py"])
     (tmp_path / "shop" / "tasks.py").write_text(
-        "from pgq_orm_django import task\n"
+        "from pgq_orm_django import schedule, task\n"
+        "@schedule('report', '0 3 * * *')\n"
+        "def report(schedule) -> str:\n"
+        "    return f'reported at {schedule.expression}'\n"
         "@task(max_attempts=2)\n"
         "def send_receipt(email: str) -> None:\n"
         "    if '@' not in email: raise ValueError('no such address')\n"
@@ -140,4 +143,4 @@ def test_the_shops_tests_pass_under_djangos_runner(empty_dsn: str, tmp_path: Pat
     pytest.importorskip("pytest_django")
     status, output = pytest_in(tmp_path, "-p", "pytest_django.plugin", "shop/tests.py")
     assert status == 0, output
-    assert "2 passed" in output
+    assert "3 passed" in output
