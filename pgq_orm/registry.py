@@ -21,6 +21,7 @@ from pgq_orm.executors.ticks import (
 )
 from pgq_orm.functions import AllowedModules
 from pgq_orm.handlers import Handler
+from pgq_orm.keywords import unexpected
 from pgq_orm.limits import Limit, LimitOptions, read_limit
 from pgq_orm.operations.additions import DEFAULT_QUEUE
 from pgq_orm.queues import Names, Queue, names_in
@@ -454,7 +455,7 @@ def _manners(options: HandlerOptions) -> _Manners:
 
 def _retry_policy(options: HandlerOptions) -> RetryPolicy:
     if unknown := options.keys() - HandlerOptions.__annotations__.keys():
-        raise TypeError(f"entrypoint() got an unexpected keyword argument: {', '.join(sorted(unknown))}")
+        raise unexpected("entrypoint", unknown, ["executor_factory", *HandlerOptions.__annotations__])
     max_attempts = options.get("max_attempts")
     if max_attempts is not None and (not isinstance(max_attempts, int) or max_attempts < 1):
         raise RegistrationError(f"max_attempts must be a positive integer, not {max_attempts!r}")

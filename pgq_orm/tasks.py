@@ -26,6 +26,7 @@ from pgq_orm.bindings import describe, find_binding
 from pgq_orm.enqueueing import UNSAID, NewJob
 from pgq_orm.errors import InvalidJobError, RegistrationError, SessionError
 from pgq_orm.handlers import Handler, is_async
+from pgq_orm.keywords import unexpected
 from pgq_orm.models import Context, Job, Schedule
 from pgq_orm.operations.additions import OnConflict
 from pgq_orm.statuses import OnFailure
@@ -118,7 +119,7 @@ class TaskFunction(Generic[P, R]):
     def _with(self, options: CallOptions, on_conflict: OnConflict | None) -> Self:
         """The same task, whose calls are enqueued with these options."""
         if unknown := options.keys() - CallOptions.__annotations__.keys():
-            raise TypeError(f"options() got an unexpected keyword argument: {', '.join(sorted(unknown))}")
+            raise unexpected("options", unknown, CallOptions.__annotations__)
         for name, value in options.items():
             if isinstance(value, list | tuple) and name not in _OF_ONE_CALL:
                 raise InvalidJobError(

@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias, TypedDict, TypeVar, Unpa
 
 from pgq_orm import storable
 from pgq_orm.errors import DuplicateJobError, InvalidJobError
+from pgq_orm.keywords import unexpected
 from pgq_orm.operations.operation import Operation, Row, array_literal, read_ids, read_nothing
 from pgq_orm.sql import statement
 from pgq_orm.statuses import OnFailure
@@ -95,6 +96,10 @@ class EnqueueOptions(TypedDict, total=False):
     """What becomes of the call's jobs if one of those fails."""
 
 
+SAID_BY_NAME = ("payload", "priority", "execute_after", "dedupe_key", "headers", "on_conflict")
+"""Parameters that are not among the options."""
+
+
 def enqueue(
     entrypoint: Many[str],
     payload: Many[bytes | None] = None,
@@ -115,7 +120,7 @@ def enqueue(
     here, as InvalidJobError.
     """
     if options and (unknown := options.keys() - EnqueueOptions.__annotations__.keys()):
-        raise TypeError(f"enqueue() got an unexpected keyword argument: {', '.join(sorted(unknown))}")
+        raise unexpected("enqueue", unknown, [*SAID_BY_NAME, *EnqueueOptions.__annotations__])
     if on_conflict not in ("raise", "skip", "update"):
         raise InvalidJobError(f"on_conflict must be 'raise', 'skip' or 'update', not {on_conflict!r}")
     columns: dict[str, Any] = {

@@ -128,6 +128,14 @@ def test_an_unknown_word_is_refused(parameters: Mapping[str, Any]) -> None:
         enqueue(**parameters)
 
 
+@pytest.mark.parametrize(
+    ("word", "meant"), [("arguement", "arguments"), ("prio", "priority"), ("execute_at", "execute_after")]
+)
+def test_a_misspelt_word_is_told_the_one_that_was_meant(word: str, meant: str) -> None:
+    with pytest.raises(TypeError, match=rf"argument: {word}: did you mean '{meant}'\?$"):
+        enqueue(**{word: None})
+
+
 def test_one_bad_entry_refuses_the_whole_list() -> None:
     with pytest.raises(InvalidJobError, match="priority must be an integer"):
         enqueue(priority=[1] * 2000 + [None])

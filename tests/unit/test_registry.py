@@ -146,6 +146,8 @@ def test_exceptions_may_be_given_alone_or_in_any_list(registry: Registry, given:
 def test_a_misspelt_option_is_refused(registry: Registry) -> None:
     with pytest.raises(TypeError, match="unexpected keyword argument: retries"):
         registry.entrypoint("mail", retries=3)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match=r"argument: max_attempt: did you mean 'max_attempts'\?$"):
+        registry.entrypoint("mail", max_attempt=3)  # type: ignore[call-arg]
 
 
 def test_an_unknown_entrypoint_names_the_known_ones_and_the_one_that_was_meant(registry: Registry) -> None:
