@@ -1,6 +1,7 @@
 -- The jobs that ended as exception and were not enqueued again, the latest first, past the log row `after` if there is
--- one. Walks along the index of failures and stops. (SELECT …): of a limit that it cannot know the planner expects a tenth of what there is, and walks
--- there; without statistics it may believe that there are no more failures than asked for, and would sort them all.
+-- one. Walks along the index of failures and stops. (SELECT …): of a limit that it cannot know the planner expects a tenth
+-- of what there is, and walks there; without statistics it may believe that there are no more failures than asked for,
+-- and would sort them all.
 SELECT
     id,
     job_id,
