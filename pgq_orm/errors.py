@@ -132,7 +132,7 @@ class UnknownScheduleError(PgqError, LookupError):
         listed = ", ".join(map(repr, names)) or "none"
         super().__init__(
             f"no schedule {schedule!r} in the database: {guess}a worker adds the ones of its application when it "
-            f"starts (known: {listed})"
+            f"starts, a test adds the row itself (known: {listed})"
         )
 
 
