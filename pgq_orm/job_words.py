@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
+from difflib import get_close_matches
 from typing import Any
 
 from pgq_orm import administration, enqueueing
@@ -20,7 +21,7 @@ def enqueue(
     arguments: str | None,
     queue: str,
     priority: int,
-    delay: float,
+    delay: timedelta | None,
     dedupe_key: str | None,
     on_conflict: OnConflict,
 ) -> Steps[str]:
@@ -32,13 +33,24 @@ def enqueue(
         entrypoint,
         sys.stdin.buffer.read() if payload == "-" else None if payload is None else payload.encode(),
         priority,
-        timedelta(seconds=delay),
+        delay or timedelta(0),
         dedupe_key,
         on_conflict=on_conflict,
         queue=queue,
         arguments=None if arguments is None else _read_arguments(arguments),
     )
     return _enqueued(steps, dedupe_key)
+
+
+def hint_at(entrypoint: str) -> Steps[str | None]:
+    """What to say of an entrypoint that none of the workers has, if any lives: perhaps a slip of the pen."""
+    workers = yield from administration.active_workers()
+    served = {name for worker in workers for name in worker.entrypoints}
+    if not served or entrypoint in served:
+        return None
+    close = get_close_matches(entrypoint, served, n=1)
+    guess = f"; did you mean {close[0]!r}?" if close else ""
+    return f"no living worker has an entrypoint {entrypoint!r}{guess}"
 
 
 def _enqueued(steps: Steps[list[int | None]], dedupe_key: str | None) -> Steps[str]:
@@ -62,10 +74,15 @@ def _read_arguments(given: str) -> Mapping[str, Any]:
     return arguments
 
 
-def describe_canceled(ids: Iterable[int], is_running: Mapping[int, bool]) -> str:
-    """What `mark_job_as_cancelled` came to, one job in a line."""
-    words = {None: "is not to be done", True: "runs, and is asked to stop", False: "is canceled"}
-    return "\n".join(f"job {job_id} {words[is_running.get(job_id)]}" for job_id in dict.fromkeys(ids))
+def cancel(ids: Iterable[int]) -> Steps[str]:
+    """Cancels jobs, and says what came of it, one job in a line."""
+    wanted = list(dict.fromkeys(ids))
+    is_running = yield from administration.mark_job_as_cancelled(wanted)
+    others = yield from administration.job_status(job_id for job_id in wanted if job_id not in is_running)
+    words = {job_id: f"has ended already, as {status}" for job_id, status in others}
+    for job_id, runs in is_running.items():
+        words[job_id] = "runs, and is asked to stop" if runs else "is canceled"
+    return "\n".join(f"job {job_id} {words.get(job_id, 'is not to be found')}" for job_id in wanted)
 
 
 def describe_requeued(ids: Iterable[int], requeued: Mapping[int, int]) -> str:

@@ -1,12 +1,13 @@
 """Queue words: how what is said of queues is read from a command line, done, and shown on it."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from difflib import get_close_matches
 
 from pgq_orm import administration, queues
-from pgq_orm.errors import InvalidQueueError
+from pgq_orm.errors import InvalidQueueError, PgqError
 from pgq_orm.operations.additions import DEFAULT_QUEUE
 from pgq_orm.queues import UNCHANGED, Queue, ResumeAt
 from pgq_orm.reports import QueueState
@@ -63,6 +64,20 @@ def change_limits(
     )
     states = yield from queues.fetch_queues(names)
     return "\n".join([*map(describe, states), *hints])
+
+
+def remove(names: list[str]) -> Steps[str]:
+    """Forgets what is said of queues, and says so. Raises PgqError, before anything is changed, if one holds jobs."""
+    held: Counter[str] = Counter()
+    for size in (yield from administration.queue_size()):
+        held[size.queue] += size.count
+    if busy := [f"{name!r} ({held[name]})" for name in names if held[name]]:
+        raise PgqError(
+            f"nothing is removed: jobs are to be done in the queue {', '.join(busy)}: cancel them first"
+        )
+    removed = yield from queues.delete_queue(names)
+    unknown = [f"{name}: nothing was said of it" for name in names if name not in removed]
+    return "\n".join([f"removed: {list_names(removed)}", *unknown])
 
 
 def _hints(names: list[str]) -> Steps[list[str]]:

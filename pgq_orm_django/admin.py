@@ -4,7 +4,7 @@ What may be edited is what is said of queues.
 """
 
 import json
-from collections.abc import Mapping, Sized
+from collections.abc import Iterator, Mapping, Sized
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from uuid import UUID
@@ -12,7 +12,7 @@ from uuid import UUID
 from django.contrib import admin, messages
 from django.contrib.admin.widgets import AdminTextInputWidget
 from django.core.paginator import Paginator
-from django.db.models import Model, QuerySet, TextField
+from django.db.models import F, Model, QuerySet, TextField
 from django.http import HttpRequest
 from django.utils.functional import cached_property
 from django.utils.html import format_html
@@ -92,6 +92,20 @@ class QueueFilter(ServedFilter):
 
     title = parameter_name = column = "queue"
     workers_column = "queues"
+    MOST_LOOKS = 100
+
+    def known(self) -> set[str]:
+        return {*Queue.objects.values_list("name", flat=True)[: self.MOST_LOOKS], *self._with_ready_jobs()}
+
+    def _with_ready_jobs(self) -> Iterator[str]:
+        """From one queue to the next, along the index of ready jobs: nobody serves a queue that was misspelt."""
+        ready = Job.objects.queued().filter(execute_after__lte=F("updated")).order_by("queue")
+        last = ""
+        for _ in range(self.MOST_LOOKS):
+            found = ready.filter(queue__gt=last).values_list("queue", flat=True).first()
+            if found is None:
+                return
+            yield (last := found)
 
 
 class ActiveFilter(admin.SimpleListFilter):
@@ -257,12 +271,12 @@ class LogAdmin(JobOfWorkflowAdmin):
     list_display = (
         "job_id",
         "called",
+        "queue",
         "outcome",
         "short_error",
         "attempt",
         "took",
         "created",
-        "queue",
     )
     list_filter = (
         "status",

@@ -1,8 +1,12 @@
-"""Bounds: numbers on a command line that have to be within some."""
+"""Bounds: numbers on a command line that have to be within some, and durations."""
 
 from argparse import ArgumentTypeError
 from collections.abc import Callable
+from datetime import timedelta
 from typing import TypeVar
+
+from pgq_orm.errors import FlagError
+from pgq_orm.processes.flags import parse_duration
 
 T = TypeVar("T")
 
@@ -19,3 +23,11 @@ def bounded(kind: Callable[[str], T], *, at_least: T, at_most: T | None = None) 
 
     read.__name__ = kind.__name__  # argparse says "invalid int value" by it
     return read
+
+
+def duration(text: str) -> timedelta:
+    """Reads `90`, `90s`, `15m`, `6h` or `1d`."""
+    try:
+        return parse_duration(text)
+    except FlagError as error:
+        raise ArgumentTypeError(str(error)) from error

@@ -4,9 +4,10 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from sqlalchemy import URL
 from sqlalchemy.exc import DBAPIError
 
-from pgq_orm.errors import PgqError
+from pgq_orm.errors import PgqError, in_one_line
 
 
 @contextmanager
@@ -19,6 +20,14 @@ def complaining() -> Iterator[None]:
         if complaint is None:
             raise
         sys.exit(f"pgq: {complaint}")
+
+
+def unreachable(url: URL | None, error: Exception, source: str) -> PgqError:
+    """What to say of a database that cannot be reached: which it is and who named it, without the password."""
+    bare = None if url is None else url.difference_update_query(["password"]).render_as_string()
+    shown = "" if bare is None else f" {bare.replace(':***@', '@', 1)}"
+    reason = complaint_about(error) or in_one_line(error)
+    return PgqError(f"cannot connect to the database{shown} (from {source}): {reason}")
 
 
 def complaint_about(error: Exception) -> str | None:

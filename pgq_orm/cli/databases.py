@@ -2,14 +2,15 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import aclosing
 from functools import partial
 from typing import Annotated, TypeVar
 
 import typer
 from sqlalchemy import URL, Connection
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from pgq_orm.cli.complaints import complaining
+from pgq_orm.cli.complaints import complaining, unreachable
 from pgq_orm.sqlalchemy.session import run
 from pgq_orm.sqlalchemy.urls import async_url
 from pgq_orm.steps import Steps, carry_out
@@ -47,10 +48,19 @@ def in_transaction(url: URL, work: Callable[[Connection], T]) -> T:
     async def connect_and_work() -> T:
         engine = create_async_engine(url)
         try:
-            async with engine.begin() as connection:
+            async with aclosing(await _connected(engine)) as connection, connection.begin():
                 return await connection.run_sync(work)
         finally:
             await engine.dispose()
 
     with complaining():
         return asyncio.run(connect_and_work())
+
+
+async def _connected(engine: AsyncEngine) -> AsyncConnection:
+    try:
+        return await engine.connect()
+    except ModuleNotFoundError:
+        raise  # the driver
+    except Exception as error:
+        raise unreachable(engine.url, error, "--dsn or PGQ_DSN") from error

@@ -1,5 +1,6 @@
 """The commands about jobs: enqueue, cancel, list what failed, and run it again."""
 
+from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated
 
@@ -8,11 +9,13 @@ import typer
 from pgq_orm import administration, job_words
 from pgq_orm.cli.complaints import complaining
 from pgq_orm.cli.databases import Dsn, ask
+from pgq_orm.cli.durations import duration
 from pgq_orm.cli.tables import AsJson, show
 from pgq_orm.errors import FlagError
-from pgq_orm.job_words import describe_canceled, describe_requeued
+from pgq_orm.job_words import describe_requeued
 from pgq_orm.operations.additions import DEFAULT_QUEUE
 from pgq_orm.overview import tracebacks, what_failed
+from pgq_orm.steps import Steps
 
 
 class Conflict(StrEnum):
@@ -37,7 +40,12 @@ def queue(
     ] = None,
     queue: Annotated[str, typer.Option(help="The queue.")] = DEFAULT_QUEUE,
     priority: Annotated[int, typer.Option(help="A higher one is picked first.")] = 0,
-    delay: Annotated[float, typer.Option(help="Seconds before it may run.")] = 0,
+    delay: Annotated[
+        timedelta | None,
+        typer.Option(
+            parser=duration, metavar="DURATION", help="How long before it may run: 90, 90s, 15m, 8h."
+        ),
+    ] = None,
     dedupe_key: Annotated[
         str | None, typer.Option(help="At most one job with this key is to be done.")
     ] = None,
@@ -61,12 +69,20 @@ def queue(
             )
         except FlagError as error:
             raise typer.BadParameter(str(error)) from error
-    typer.echo(ask(dsn, steps))
+    said, hint = ask(dsn, _with_hint(steps, entrypoint))
+    typer.echo(said)
+    if hint:
+        typer.echo(f"pgq: {hint}", err=True)
+
+
+def _with_hint(steps: Steps[str], entrypoint: str) -> Steps[tuple[str, str | None]]:
+    said = yield from steps
+    return said, (yield from job_words.hint_at(entrypoint))
 
 
 def cancel(dsn: Dsn, ids: JobIds) -> None:
     """Cancel jobs: what waits ends at once, what runs is asked to stop."""
-    typer.echo(describe_canceled(ids, ask(dsn, administration.mark_job_as_cancelled(ids))))
+    typer.echo(ask(dsn, job_words.cancel(ids)))
 
 
 def failed(

@@ -18,7 +18,9 @@ from pgq_orm.queue_words import (
 )
 from pgq_orm.sqlalchemy import SyncQueries
 
-app = typer.Typer(help="List queues, pause and resume them, change their limits.", no_args_is_help=True)
+app = typer.Typer(
+    help="List queues, pause and resume them, change their limits, remove them.", no_args_is_help=True
+)
 
 Names = Annotated[list[str], typer.Argument(help="The queues.", show_default=False)]
 
@@ -50,6 +52,12 @@ def resume(names: Names, dsn: Dsn) -> None:
     """Let jobs of the queues be picked again."""
     resumed = in_transaction(dsn, lambda connection: SyncQueries(connection).resume_queue(names))
     typer.echo(f"resumed: {list_names(resumed)}")
+
+
+@app.command()
+def remove(names: Names, dsn: Dsn) -> None:
+    """Forget what is said of queues, pauses too; refused while one holds jobs."""
+    typer.echo(ask(dsn, queue_words.remove(names)))
 
 
 @app.command()

@@ -3,7 +3,8 @@
 import logging
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -12,17 +13,19 @@ from typing import Annotated, Any
 
 import typer
 
-from pgq_orm.applications import DEFAULTS
-from pgq_orm.cli.complaints import complaining, complaint_about
+from pgq_orm.applications import DEFAULTS, PgQueuer
+from pgq_orm.cli.complaints import complaining, complaint_about, unreachable
+from pgq_orm.cli.durations import duration
 from pgq_orm.errors import FlagError
 from pgq_orm.factories import load_factory, opened
-from pgq_orm.processes.flags import HELP, PROBE_HOST, parse_duration, refuse_conflicts
+from pgq_orm.processes.flags import HELP, PROBE_HOST, refuse_conflicts
 from pgq_orm.processes.helm import Helm
 from pgq_orm.processes.launch import launch
 from pgq_orm.processes.probe import Address
 from pgq_orm.processes.reloading import ModuleWatch
 from pgq_orm.processes.worker import LoopKind, run_worker
 from pgq_orm.worker.allowance import Ending
+from pgq_orm.worker.outages import is_outage
 from pgq_orm.worker.settings import QueueExecutionMode
 
 
@@ -45,17 +48,22 @@ class FactoryProgram:
 
     def run(self, helm: Helm) -> Ending | None:
         _log(self.log_level)
-        return run_worker(opened(load_factory(self.factory)), helm, **self.options)
+        return run_worker(_connecting(opened(load_factory(self.factory))), helm, **self.options)
 
     def explain(self, error: Exception) -> str | None:
         return complaint_about(error)
 
 
-def _duration(text: str) -> timedelta:
-    try:
-        return parse_duration(text)
-    except FlagError as error:
-        raise typer.BadParameter(str(error)) from error
+@asynccontextmanager
+async def _connecting(opening: AbstractAsyncContextManager[PgQueuer]) -> AsyncIterator[PgQueuer]:
+    """Opens the application; a database that its worker cannot reach to begin with is named."""
+    async with opening as pgq:
+        try:
+            yield pgq
+        except Exception as error:
+            if pgq.started.is_set() or not is_outage(error):
+                raise
+            raise unreachable(getattr(pgq.store, "url", None), error, "the application") from error
 
 
 def run(
@@ -78,10 +86,10 @@ def run(
     drain: Annotated[bool, typer.Option("--drain", help=HELP["drain"])] = False,
     max_jobs: Annotated[int | None, typer.Option(min=1, metavar="N", help=HELP["max-jobs"])] = None,
     max_time: Annotated[
-        timedelta | None, typer.Option(parser=_duration, metavar="DURATION", help=HELP["max-time"])
+        timedelta | None, typer.Option(parser=duration, metavar="DURATION", help=HELP["max-time"])
     ] = None,
     shutdown_timeout: Annotated[
-        timedelta | None, typer.Option(parser=_duration, metavar="DURATION", help=HELP["shutdown-timeout"])
+        timedelta | None, typer.Option(parser=duration, metavar="DURATION", help=HELP["shutdown-timeout"])
     ] = None,
     probe_port: Annotated[
         int | None, typer.Option(min=0, max=65535, metavar="PORT", help=HELP["probe-port"])

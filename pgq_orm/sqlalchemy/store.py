@@ -4,7 +4,7 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from sqlalchemy import Engine
+from sqlalchemy import URL, Engine
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -77,6 +77,11 @@ class AsyncEngineStore(_OnBookkeeping):
                 await session.connection(execution_options=_IN_TRANSACTION)
             return await carry_out_async(session, steps)
 
+    @property
+    def url(self) -> URL:
+        """Where the database is."""
+        return self._application.url
+
     def sibling(self) -> "AsyncEngineStore":
         return AsyncEngineStore(self._application, self._factory)
 
@@ -101,6 +106,11 @@ class EngineStore(_OnBookkeeping):
 
     async def transact(self, steps: Steps[T]) -> T:
         return await asyncio.to_thread(self._transact, steps)
+
+    @property
+    def url(self) -> URL:
+        """Where the database is."""
+        return self._application.url
 
     def sibling(self) -> "EngineStore":
         return EngineStore(self._application, self._factory)

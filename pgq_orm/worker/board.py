@@ -137,6 +137,10 @@ class Board:
         """Whether nothing runs."""
         return not self._running
 
+    def running_jobs(self) -> list[Job]:
+        """The jobs that run. May be called from any thread."""
+        return [attempt.job for attempt in list(self._running.values())]
+
     def running_in(self, queue: str) -> int:
         """How many attempts run of a queue's jobs."""
         return sum(attempt.job.queue == queue for attempt in self._running.values())

@@ -14,10 +14,13 @@ from uuid import UUID
 
 from pgq_orm import operations
 from pgq_orm.journal import tell
+from pgq_orm.models import Job
 from pgq_orm.operations.workers import Notice
 from pgq_orm.retries import Backoff
 from pgq_orm.store import Store
 from pgq_orm.worker.leases import Leases
+from pgq_orm.worker.outages import in_short, is_outage
+from pgq_orm.worker.standstill import Standstill
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +44,7 @@ class Heartbeat:
         unheld_seconds: float,
         on_notices: Callable[[list[Notice]], None],
         on_cut_off: Callable[[str], None],
+        running: Callable[[], list[Job]],
     ) -> None:
         self._store = store
         self._worker_id = worker_id
@@ -49,6 +53,8 @@ class Heartbeat:
         self._unheld_seconds = unheld_seconds
         self._on_notices = on_notices
         self._on_cut_off = on_cut_off
+        self._running = running
+        self._standstill: Standstill | None = None
         self._home: asyncio.AbstractEventLoop | None = None  # the loop that started us
         self._loop: asyncio.AbstractEventLoop | None = None  # our thread's own
         self._woken: asyncio.Event | None = None
@@ -63,6 +69,7 @@ class Heartbeat:
     def start(self) -> None:
         """Starts the thread. The worker has just been registered, which counts as the first beat."""
         self._home = asyncio.get_running_loop()
+        self._standstill = Standstill(self._running)
         self.answered = time.monotonic()
         threading.Thread(target=self._live, name="pgq-heartbeat", daemon=True).start()
 
@@ -101,6 +108,7 @@ class Heartbeat:
         longest = min(interval, self._unheld_seconds / 2)
         backoff = Backoff()
         store = self._store.sibling()
+        watching = None if self._standstill is None else asyncio.create_task(self._standstill.watch())
         failures = 0
         delay = interval
         self._expect_answer(self._loop.time())
@@ -118,8 +126,11 @@ class Heartbeat:
                     self.is_answered = False
                     failures += 1
                     delay = min(backoff.delay_seconds(failures), interval)
-                    tell(logger, logging.WARNING, "Heartbeat failed, next try in %.1f s: %r", delay, error)
+                    said = in_short(error) if is_outage(error) else repr(error)
+                    tell(logger, logging.WARNING, "Heartbeat failed, next try in %.1f s: %s", delay, said)
                 else:
+                    if failures:
+                        tell(logger, logging.INFO, "Heartbeat gets through again")
                     failures, delay = 0, interval
                     self.answered, self.is_answered = time.monotonic(), True
                     # from when it was asked: the database's clock may have stamped the beat at that moment
@@ -127,6 +138,8 @@ class Heartbeat:
         finally:
             if self._alarm is not None:
                 self._alarm.cancel()
+            if watching is not None:
+                watching.cancel()
             await store.close()
 
     async def _beat(self, store: Store) -> None:

@@ -259,6 +259,7 @@ class _Life:
             unheld_seconds=UNHELD_SECONDS,
             on_notices=self._hear,
             on_cut_off=self._cut_off,
+            running=self._board.running_jobs,
         )
         self._wake_ups = WakeUps(
             store=store,
@@ -309,9 +310,10 @@ class _Life:
         tell(
             logger,
             logging.INFO,
-            "Worker %s runs %s",
+            "Worker %s runs %s; queues: %s",
             self._worker_id,
             ", ".join(self._entrypoints),
+            ", ".join(self._settings.queues),
             worker_id=self._worker_id,
         )
         if self._is_first:

@@ -9,6 +9,7 @@ from datetime import timedelta
 
 from pgq_orm.journal import tell
 from pgq_orm.retries import Backoff
+from pgq_orm.worker.outages import in_short, is_outage
 
 logger = logging.getLogger(__name__)
 
@@ -79,17 +80,20 @@ class Service(ABC):
         except Exception as error:
             self._failures += 1
             delay = AFTER_FAILURE.delay_seconds(self._failures)
-            # The first failure with its traceback; a database that stays away would fill the log otherwise.
+            # The first failure with its traceback, or in one line if the database is away, which would fill the log.
+            is_first, is_away = self._failures == 1, is_outage(error)
             tell(
                 logger,
-                logging.WARNING,
-                "%s failed, next try in %.1f s: %r",
+                logging.WARNING if is_first or not is_away else logging.DEBUG,
+                "%s failed, next try in %.1f s: %s",
                 type(self).__name__,
                 delay,
-                error,
-                exc_info=self._failures == 1,
+                in_short(error) if is_away else repr(error),
+                exc_info=is_first and (not is_away or logger.isEnabledFor(logging.DEBUG)),
             )
         else:
+            if self._failures:
+                tell(logger, logging.DEBUG, "%s works again", type(self).__name__)
             self._failures = 0
         return delay
 

@@ -98,7 +98,7 @@ def test_cancel_says_what_became_of_each_job(pgq: Pgq, workshop: Workshop) -> No
     assert pgq("cancel", str(waiting), str(running), "99").splitlines() == [
         f"job {waiting} is canceled",
         f"job {running} runs, and is asked to stop",
-        "job 99 is not to be done",
+        "job 99 is not to be found",
     ]
     assert workshop.job(waiting) is None
 
@@ -271,3 +271,43 @@ def test_an_age_is_told_in_its_largest_unit(seconds: float, said: str) -> None:
 
 def test_lines_may_be_kept() -> None:
     assert printable("a\n\tb\x1b", but="\n\t") == "a\n\tb "
+
+
+def test_cancel_tells_what_has_ended_from_what_is_not_known(pgq: Pgq, workshop: Workshop) -> None:
+    job_id = workshop.fail(workshop.add())
+    assert pgq("cancel", str(job_id), "99").splitlines() == [
+        f"job {job_id} has ended already, as exception",
+        "job 99 is not to be found",
+    ]
+
+
+def test_a_delay_is_written_as_durations_are_elsewhere(pgq: Pgq, workshop: Workshop) -> None:
+    pgq("queue", "mail", "--delay", "8h")
+    job = workshop.job(1)
+    assert job.execute_after - job.created == timedelta(hours=8)
+    assert "'soon' is no duration" in pgq("queue", "mail", "--delay", "soon", exit_code=2)
+
+
+def test_an_entrypoint_that_no_worker_has_is_told_and_enqueued_all_the_same(
+    pgq: Pgq, workshop: Workshop
+) -> None:
+    said = pgq("queue", "mial")
+    assert "pgq: no living worker has an entrypoint 'mial'; did you mean 'mail'?" in said
+    assert workshop.job(1).entrypoint == "mial"
+
+
+def test_a_queue_is_removed_unless_it_holds_jobs(pgq: Pgq, workshop: Workshop) -> None:
+    workshop.add(queue="reports")
+    pgq("queues", "pause", "reports", "reprots")
+    said = pgq("queues", "remove", "reports", "reprots", exit_code=1)
+    assert "nothing is removed: jobs are to be done in the queue 'reports' (1): cancel them first" in said
+    assert pgq("queues", "remove", "reprots") == "removed: reprots\n"
+
+
+@pytest.mark.parametrize("driver", ["psycopg", "asyncpg"])
+def test_a_database_that_cannot_be_reached_is_named_without_its_password(pgq: Pgq, driver: str) -> None:
+    said = pgq("workers", "--dsn", f"postgresql+{driver}://ann:secret@127.0.0.1:1/shop", exit_code=1)
+    assert said.startswith(
+        f"pgq: cannot connect to the database postgresql+{driver}://ann@127.0.0.1:1/shop (from --dsn or PGQ_DSN): "
+    )
+    assert "secret" not in said

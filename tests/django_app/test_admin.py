@@ -96,6 +96,18 @@ def test_filters_offer_what_workers_serve(log_in: Callable[..., Client]) -> None
     assert "?entrypoint=sync" in page
 
 
+def test_filters_offer_a_queue_that_nobody_serves(log_in: Callable[..., Client]) -> None:
+    for queue in ("mail", "mial", "mial"):
+        Job.objects.create(entrypoint="mail", queue=queue)
+    Queue.objects.create(name="idle")
+    page = page_of(log_in(is_superuser=True), "job/")
+    assert [queue for queue in ("idle", "mail", "mial") if f"?queue={queue}" in page] == [
+        "idle",
+        "mail",
+        "mial",
+    ]
+
+
 def test_no_list_counts_a_whole_table(log_in: Callable[..., Client]) -> None:
     client = log_in(is_superuser=True)
     for model in MODELS:

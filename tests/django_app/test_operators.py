@@ -102,10 +102,41 @@ def test_what_cannot_be_is_told_in_one_go() -> None:
 
 def test_jobs_are_canceled() -> None:
     job_id = enqueue("mail")
-    assert lines(manage("pgq_jobs", "cancel", str(job_id), "99")) == [
+    a_log(job_id=98)
+    assert lines(manage("pgq_jobs", "cancel", str(job_id), "98", "99")) == [
         f"job {job_id} is canceled",
-        "job 99 is not to be done",
+        "job 98 has ended already, as successful",
+        "job 99 is not to be found",
     ]
+
+
+def test_a_delay_is_written_as_durations_are_elsewhere() -> None:
+    manage("pgq_jobs", "enqueue", "mail", "--delay", "8h")
+    job = Job.objects.get()
+    assert job.execute_after - job.created == timedelta(hours=8)
+    with pytest.raises(CommandError, match="'soon' is no duration"):
+        manage("pgq_jobs", "enqueue", "mail", "--delay", "soon")
+
+
+def test_an_entrypoint_that_no_worker_has_is_told_and_enqueued_all_the_same() -> None:
+    a_worker(queues=["default"], entrypoints=["mail"])
+    errors = StringIO()
+    with override_settings(PGQ={"STRICT_ENTRYPOINTS": False}):
+        call_command("pgq_jobs", "enqueue", "mial", stdout=StringIO(), stderr=errors)
+    assert errors.getvalue() == "no living worker has an entrypoint 'mial'; did you mean 'mail'?\n"
+    assert Job.objects.get().entrypoint == "mial"
+
+
+def test_a_queue_is_removed_unless_it_holds_jobs() -> None:
+    enqueue("mail", queue="reports")
+    manage("pgq_queues", "pause", "reports", "reprots")
+    with pytest.raises(CommandError, match=r"nothing is removed: .* 'reports' \(1\): cancel them first"):
+        manage("pgq_queues", "remove", "reports", "reprots")
+    assert lines(manage("pgq_queues", "remove", "reprots", "letters")) == [
+        "removed: reprots",
+        "letters: nothing was said of it",
+    ]
+    assert "reprots" not in manage("pgq_queues", "list")
 
 
 def test_schedules_are_told_what_to_do() -> None:
@@ -158,6 +189,7 @@ TWINS = {
     "queues pause": ("pgq_queues", "pause"),
     "queues resume": ("pgq_queues", "resume"),
     "queues limit": ("pgq_queues", "limit"),
+    "queues remove": ("pgq_queues", "remove"),
 }
 ELSEWHERE = {"run", "install", "upgrade", "uninstall", "sql"}
 """`pgq_worker`, which has a test like this one, and `migrate`."""

@@ -1,6 +1,7 @@
 """Connections: whatever happens to them, the worker goes on by itself, nothing is lost and nothing runs twice."""
 
 import asyncio
+import logging
 import os
 import re
 from collections import Counter
@@ -120,7 +121,10 @@ def own_server() -> Iterator[EmbeddedServer]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_a_restart_of_postgresql_is_survived(kind: str, own_server: EmbeddedServer) -> None:
+async def test_a_restart_of_postgresql_is_survived_and_told_in_a_few_lines(
+    kind: str, own_server: EmbeddedServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "pgq_orm")
     engine = make_engine(kind, own_server.dsn)
     pgq, queue = PgQueuer(engine), Queue(own_server.dsn)
     queue.execute("TRUNCATE pgq_job, pgq_log")
@@ -132,8 +136,10 @@ async def test_a_restart_of_postgresql_is_survived(kind: str, own_server: Embedd
         await asyncio.to_thread(own_server.start)
         job_ids += queue.enqueue("work", [None] * 20)
         await aeventually(lambda: len(queue.log()) == 220)
+        await aeventually(lambda: "Connected to the database again" in caplog.text)
     assert ran == once(job_ids)
     assert queue.worker_ids() == []
+    assert "[SQL" not in caplog.text
     queue.close()
     await dispose(engine)
 

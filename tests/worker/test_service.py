@@ -49,11 +49,25 @@ async def test_a_wake_up_during_a_tick_leads_to_another_one(part: Part) -> None:
     await part.stop()
 
 
+async def test_a_database_that_is_away_is_told_once_in_one_line(
+    part: Part, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(service, "AFTER_FAILURE", Backoff(initial=timedelta(milliseconds=1)))
+    part.failure = ConnectionError("the server went away\nwhile it ran SELECT 1")
+    part.start()
+    await aeventually(lambda: part.ticks >= 4)
+    part.failure = None
+    await part.stop()
+    [told] = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert told.getMessage().endswith("s: ConnectionError: the server went away")
+    assert not told.exc_info
+
+
 async def test_a_failing_tick_is_made_again_and_told_with_its_traceback_once(
     part: Part, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(service, "AFTER_FAILURE", Backoff(initial=timedelta(milliseconds=1)))
-    part.failure = ConnectionError("the server went away")
+    part.failure = ValueError("a defect")
     part.start()
     await aeventually(lambda: part.ticks >= 4)
     part.failure = None

@@ -8,12 +8,12 @@ from pgq_orm.administration import LONGEST_PAGE
 from pgq_orm.operations.additions import DEFAULT_QUEUE, OnConflict
 from pgq_orm.overview import tracebacks, what_failed
 from pgq_orm_django import conf
-from pgq_orm_django.administration import cancel, list_failed_jobs
-from pgq_orm_django.bounds import bounded
+from pgq_orm_django.administration import list_failed_jobs
+from pgq_orm_django.bounds import bounded, duration
 from pgq_orm_django.databases import default_alias
 from pgq_orm_django.operators import OperatorCommand
 from pgq_orm_django.registry import require
-from pgq_orm_django.statements import carry_out_whole
+from pgq_orm_django.statements import carry_out, carry_out_whole
 
 
 class Command(OperatorCommand):
@@ -63,7 +63,7 @@ class Command(OperatorCommand):
             "--priority", type=int, default=0, help="A higher one is picked first. Default: %(default)s."
         )
         parser.add_argument(
-            "--delay", type=float, default=0, metavar="SECONDS", help="Seconds before it may run."
+            "--delay", type=duration, metavar="DURATION", help="How long before it may run: 90, 90s, 15m, 8h."
         )
         parser.add_argument(
             "--dedupe-key", metavar="KEY", help="At most one job with this key is to be done."
@@ -84,7 +84,7 @@ class Command(OperatorCommand):
                 steps = job_words.requeue(ids, skip_refused=options["skip_refused"], force=options["force"])
                 return job_words.describe_requeued(ids, carry_out_whole(steps, using or default_alias()))
             case "cancel":
-                return job_words.describe_canceled(options["ids"], cancel(options["ids"], using=using))
+                return carry_out_whole(job_words.cancel(options["ids"]), using or default_alias())
         return self._failed(options, using)
 
     def _enqueue(self, options: dict[str, Any], using: str | None) -> str:
@@ -100,7 +100,10 @@ class Command(OperatorCommand):
             dedupe_key=options["dedupe_key"],
             on_conflict=options["on_conflict"],
         )
-        return carry_out_whole(steps, using or default_alias())
+        said = carry_out_whole(steps, using or default_alias())
+        if hint := carry_out(job_words.hint_at(options["entrypoint"]), using or default_alias()):
+            self.stderr.write(hint)
+        return said
 
     def _failed(self, options: dict[str, Any], using: str | None) -> str:
         limit = options["limit"]

@@ -11,6 +11,7 @@ from pgq_orm.queue_words import (
     list_names,
     parse_resume_at,
     pause,
+    remove,
 )
 from pgq_orm_django import queues
 from pgq_orm_django.bounds import bounded
@@ -22,11 +23,11 @@ from pgq_orm_django.statements import carry_out_whole
 class Command(OperatorCommand):
     """`pgq_queues list`, `pgq_queues pause mail --until 2h`, `pgq_queues limit mail --concurrency 2`."""
 
-    help = "Lists the queues of which something is said, pauses and resumes queues, and changes their limits."
+    help = "Lists the queues of which something is said, pauses, resumes, limits and removes queues."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
-        verbs = parser.add_subparsers(dest="verb", required=True, metavar="{list,pause,resume,limit}")
+        verbs = parser.add_subparsers(dest="verb", required=True, metavar="{list,pause,resume,limit,remove}")
         listing = verbs.add_parser("list", help="Lists the queues of which something is said.")
         listing.add_argument("--json", action="store_true", help="Print JSON instead of a table.")
         pausing = verbs.add_parser("pause", help="Lets no more of their jobs be picked; what runs goes on.")
@@ -35,7 +36,11 @@ class Command(OperatorCommand):
             "limit",
             help="Changes the limits that are given; a queue of which nothing is said is declared first.",
         )
-        for verb in (pausing, resuming, limiting):
+        removing = verbs.add_parser(
+            "remove",
+            help="Forgets what is said of queues, pauses too; refused while one holds jobs.",
+        )
+        for verb in (pausing, resuming, limiting, removing):
             verb.add_argument("names", nargs="+", metavar="NAME")
         pausing.add_argument(
             "--until",
@@ -69,6 +74,8 @@ class Command(OperatorCommand):
                 return carry_out_whole(pause(options["names"], resume_at), using or default_alias())
             case "resume":
                 return f"resumed: {list_names(queues.resume_queue(options['names'], using=using))}"
+            case "remove":
+                return carry_out_whole(remove(options["names"]), using or default_alias())
             case "limit":
                 limits = {name: options[name] for name in ("concurrency", "rate", "window")}
                 steps = change_limits(options["names"], **limits)

@@ -1,7 +1,7 @@
 """The command `pgq_worker`: runs the jobs that the installed apps' `tasks` modules have handlers for."""
 
 import sys
-from argparse import ArgumentParser, ArgumentTypeError
+from argparse import ArgumentParser
 from datetime import timedelta
 from typing import Any
 
@@ -9,13 +9,13 @@ from django.core.management import BaseCommand, CommandError
 from django.db import Error as DatabaseError
 from django.db import connections
 
-from pgq_orm.errors import FlagError, PgqError
-from pgq_orm.processes.flags import HELP, PROBE_HOST, parse_duration, refuse_conflicts
+from pgq_orm.errors import PgqError
+from pgq_orm.processes.flags import HELP, PROBE_HOST, refuse_conflicts
 from pgq_orm.processes.launch import launch
 from pgq_orm.processes.probe import Address
 from pgq_orm.processes.worker import LoopKind
 from pgq_orm.worker.settings import QueueExecutionMode, WorkerSettings
-from pgq_orm_django.bounds import bounded
+from pgq_orm_django.bounds import bounded, duration
 from pgq_orm_django.databases import default_alias
 from pgq_orm_django.program import ProjectProgram
 from pgq_orm_django.watching import AutoreloadWatch
@@ -54,8 +54,8 @@ class Command(BaseCommand):
         add("processes", type=count, metavar="N")
         add("drain", action="store_true")
         add("max-jobs", type=count, metavar="N")
-        add("max-time", type=_duration, metavar="DURATION")
-        add("shutdown-timeout", type=_duration, metavar="DURATION")
+        add("max-time", type=duration, metavar="DURATION")
+        add("shutdown-timeout", type=duration, metavar="DURATION")
         add("probe-port", type=bounded(int, at_least=0, at_most=65535), metavar="PORT")
         add("probe-host", default=PROBE_HOST, metavar="ADDRESS")
         add("reload", action="store_true")
@@ -101,10 +101,3 @@ class Command(BaseCommand):
                 "loop": options["loop"],
             },
         )
-
-
-def _duration(text: str) -> timedelta:
-    try:
-        return parse_duration(text)
-    except FlagError as error:
-        raise ArgumentTypeError(str(error)) from error
