@@ -6,7 +6,14 @@ from pgq_orm.errors import in_one_line
 
 _CLASSES = ("08", "57P0")
 """How the SQLSTATEs begin of a connection that failed, and of a server that is stopping, starting or gone."""
-_NAMES = frozenset({"OperationalError", "InterfaceError", "ConnectionDoesNotExistError"})
+_NAMES = frozenset(
+    {
+        "OperationalError",
+        "InterfaceError",
+        "ConnectionDoesNotExistError",
+        "InternalClientError",  # asyncpg's, of a connection whose last word from the server it has not yet understood
+    }
+)
 """What drivers and ORMs call a lost connection, of which no server could say a SQLSTATE any more."""
 
 

@@ -24,6 +24,9 @@ def caused(error: Exception, cause: BaseException) -> Exception:
         psycopg.errors.CannotConnectNow("starting up"),
         asyncpg.exceptions.ConnectionDoesNotExistError("gone"),
         asyncpg.exceptions.InterfaceError("connection is closed"),
+        asyncpg.exceptions.InternalClientError(
+            "cannot switch to state 12; another operation (2) is in progress"
+        ),
         asyncpg.exceptions.AdminShutdownError("terminating"),
         OperationalError("SELECT 1", {}, psycopg.OperationalError("gone")),
         DBAPIError("SELECT 1", {}, caused(Exception("gone"), asyncpg.exceptions.CannotConnectNowError("x"))),
