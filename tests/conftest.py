@@ -16,8 +16,8 @@ from tests.databases import database_name, fresh_database, roomy_memory, sqlalch
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """One process more than there are processors: much of what is tested is waiting."""
-    return (os.cpu_count() or 1) + 1
+    """Two processes more than there are processors: much of what is tested is waiting."""
+    return (os.cpu_count() or 1) + 2
 
 
 @pytest.fixture(scope="session")
