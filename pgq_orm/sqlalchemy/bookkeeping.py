@@ -44,8 +44,17 @@ def apart(engine: Engine) -> Engine:
 
 async def connect(engine: AsyncEngine) -> BookkeepingConnection:
     """A connection of an engine that is `apart`."""
-    opened = await seen_through(_opened(engine))
+    opened = await borrowed(engine)
     return await _taken_over(await opened.get_raw_connection(), engine.sync_engine)
+
+
+async def borrowed(engine: AsyncEngine) -> AsyncConnection:
+    """A connection as SQLAlchemy wraps it; closed again if nobody waits for it any more when it is there."""
+
+    async def open_one() -> AsyncConnection:
+        return await engine.connect()
+
+    return await seen_through(open_one())
 
 
 async def connect_in_thread(engine: Engine, threads: Executor) -> BookkeepingConnection:
@@ -72,10 +81,6 @@ class AsyncpgConnection:
     def close(self) -> None:
         """Closes it, whatever is under way."""
         self._driver.terminate()
-
-
-async def _opened(engine: AsyncEngine) -> AsyncConnection:
-    return await engine.connect()
 
 
 async def _taken_over(opened: PoolProxiedConnection, engine: Engine) -> BookkeepingConnection:

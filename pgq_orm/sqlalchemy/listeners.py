@@ -6,10 +6,11 @@ from contextlib import aclosing
 from typing import Any
 
 from sqlalchemy import Engine
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from pgq_orm.errors import SessionError
 from pgq_orm.listening import LISTENS, listen_on_psycopg, require_listening, seen_through
+from pgq_orm.sqlalchemy.bookkeeping import borrowed
 from pgq_orm.store import BOOKKEEPING_SETTINGS, CHANNEL, LISTEN_CHECK_SECONDS
 
 
@@ -23,7 +24,7 @@ class EngineListener:
         if isinstance(self._engine, Engine):
             await self._listen_on_sync(self._engine, on_notice, on_ready)
             return
-        async with aclosing(await seen_through(_connected(self._engine))) as connection:
+        async with aclosing(await borrowed(self._engine)) as connection:
             driver: Any = (await connection.get_raw_connection()).driver_connection
             try:
                 if self._engine.driver == "asyncpg":
@@ -56,10 +57,6 @@ def _address(engine: Engine) -> tuple[str, str]:
     # Not given back: if we are cancelled meanwhile the pool may be closed by now, and would keep it open.
     borrowed.invalidate()
     return address
-
-
-async def _connected(engine: AsyncEngine) -> AsyncConnection:
-    return await engine.connect()
 
 
 async def _listen_on_asyncpg(

@@ -49,6 +49,8 @@ class _OnBookkeeping:
     """What both stores have in common."""
 
     remedies = REMEDIES
+    url: URL
+    """Where the database is."""
     _bookkeeping: Bookkeeping
 
     async def run(self, operation: Operation[T]) -> T:
@@ -64,6 +66,7 @@ class AsyncEngineStore(_OnBookkeeping):
     """A store on an `AsyncEngine`, with psycopg or asyncpg."""
 
     def __init__(self, engine: AsyncEngine, factory: SessionFactory | None = None) -> None:
+        self.url = engine.url
         self._application = engine
         self._factory = factory
         self._engine = AsyncEngine(apart(engine.sync_engine))
@@ -76,11 +79,6 @@ class AsyncEngineStore(_OnBookkeeping):
             if _is_autocommit(self._application.sync_engine):
                 await session.connection(execution_options=_IN_TRANSACTION)
             return await carry_out_async(session, steps)
-
-    @property
-    def url(self) -> URL:
-        """Where the database is."""
-        return self._application.url
 
     def sibling(self) -> "AsyncEngineStore":
         return AsyncEngineStore(self._application, self._factory)
@@ -97,6 +95,7 @@ class EngineStore(_OnBookkeeping):
     """A store on an `Engine` with psycopg."""
 
     def __init__(self, engine: Engine, factory: SessionFactory | None = None) -> None:
+        self.url = engine.url
         self._application = engine
         self._factory = factory
         self._engine = apart(engine)
@@ -106,11 +105,6 @@ class EngineStore(_OnBookkeeping):
 
     async def transact(self, steps: Steps[T]) -> T:
         return await asyncio.to_thread(self._transact, steps)
-
-    @property
-    def url(self) -> URL:
-        """Where the database is."""
-        return self._application.url
 
     def sibling(self) -> "EngineStore":
         return EngineStore(self._application, self._factory)
