@@ -10,11 +10,22 @@ WITH beaten AS (
     WHERE id = CAST(:worker_id AS uuid)
     RETURNING id
 ), held AS (
-    SELECT id, lease
+    SELECT
+        held.id,
+        held.lease,
+        COALESCE(job.lease = held.lease, false) AS stands,
+        job.cancel_requested
     FROM unnest(
         CAST(:ids AS bigint[]),
         CAST(:leases AS bigint[])
     ) AS held (id, lease)
+    LEFT JOIN LATERAL (
+        SELECT lease, cancel_requested
+        FROM pgq_job
+        WHERE id = held.id
+        -- One by one, by index: of a table that was empty when it was analysed the planner would rather read all.
+        OFFSET 0
+    ) AS job ON true
 ), unheld AS (
     SELECT id
     FROM pgq_job AS job
@@ -53,14 +64,10 @@ SELECT 'pooled', NULL, NULL
 FROM pg_listening_channels() AS channel
 WHERE channel = 'pgq'
 UNION ALL
-SELECT 'canceling', held.id, held.lease
+SELECT CASE WHEN stands THEN 'canceling' ELSE 'lost' END, id, lease
 FROM held
-JOIN pgq_job AS job ON job.id = held.id AND job.lease = held.lease
-WHERE job.cancel_requested IS NOT NULL
-UNION ALL
-SELECT 'lost', held.id, held.lease
-FROM held
-WHERE NOT EXISTS (SELECT FROM pgq_job AS job WHERE job.id = held.id AND job.lease = held.lease)
+WHERE cancel_requested IS NOT NULL
+    OR NOT stands
 UNION ALL
 SELECT 'returned', id, lease
 FROM returned, announced;

@@ -1,31 +1,30 @@
 -- Cancels jobs: one that no worker has picked ends at once and is logged, a running one is asked to stop.
 -- Answers the ids that were found, and whether each was running.
-WITH wanted AS (
+WITH bounds AS (
+    -- Said besides the ids, here and below: the planner expects few between them, and takes the index for those.
+    SELECT min(id) AS first, max(id) AS last
+    FROM unnest(CAST(:ids AS bigint[])) AS given (id)
+), wanted AS (
     -- The status as it is under the lock: this statement's snapshot may be older, when the job has just been picked.
-    SELECT job.id, job.status
-    FROM (
-        SELECT unnest(CAST(:ids AS bigint[])) AS id
-        -- A limit that the planner cannot know: it expects few, and looks them up one by one, here and below.
-        LIMIT (SELECT cardinality(CAST(:ids AS bigint[])))
-    ) AS given
-    JOIN pgq_job AS job ON job.id = given.id
-    -- first of all, and with those that their end may touch
-    WHERE (SELECT pgq_hold(CAST(:ids AS bigint[]) || pgq_touched(CAST(:ids AS bigint[]))))
-    ORDER BY job.id
-    FOR UPDATE OF job
+    SELECT id, status
+    FROM pgq_job
+    WHERE id = ANY (ARRAY (SELECT unnest(CAST(:ids AS bigint[]))))
+        AND id BETWEEN (SELECT first FROM bounds) AND (SELECT last FROM bounds)
+        -- first of all, and with those that their end may touch
+        AND (SELECT pgq_hold(CAST(:ids AS bigint[]) || pgq_touched(CAST(:ids AS bigint[]))))
+    ORDER BY id
+    FOR UPDATE
 ), asked AS (
-    UPDATE pgq_job AS job
+    UPDATE pgq_job
     SET cancel_requested = now()
-    FROM wanted
-    WHERE job.id = wanted.id
-        AND wanted.status = 'picked'
-    RETURNING job.id
+    WHERE id = ANY (ARRAY (SELECT id FROM wanted WHERE status = 'picked'))
+        AND id BETWEEN (SELECT first FROM bounds) AND (SELECT last FROM bounds)
+    RETURNING id
 ), ended AS (
-    DELETE FROM pgq_job AS job
-    USING wanted
-    WHERE job.id = wanted.id
-        AND wanted.status <> 'picked'
-    RETURNING job.*
+    DELETE FROM pgq_job
+    WHERE id = ANY (ARRAY (SELECT id FROM wanted WHERE status <> 'picked'))
+        AND id BETWEEN (SELECT first FROM bounds) AND (SELECT last FROM bounds)
+    RETURNING *
 ), logged AS (
     INSERT INTO pgq_log (
         job_id, enqueued, execute_after, priority, attempt, status, queue, entrypoint,

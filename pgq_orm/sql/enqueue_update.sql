@@ -10,18 +10,29 @@ WITH running AS (
     FROM pgq_job
     WHERE dedupe_key = ANY (CAST(:claimed_keys AS text[]))
         AND status = 'picked'
+), known AS (
+    SELECT job.id
+    FROM unnest(CAST(:claimed_keys AS text[])) AS claimed (key)
+    CROSS JOIN LATERAL (
+        SELECT id
+        FROM pgq_job
+        WHERE dedupe_key = claimed.key
+        -- One by one, by index, here and below, whatever the planner believes of the table.
+        OFFSET 0
+    ) AS job
+    WHERE NOT EXISTS (SELECT FROM running)
+    ORDER BY job.id
 ), held AS MATERIALIZED (
     -- from here on no worker picks them
     SELECT job.dedupe_key, job.status
-    FROM (
-        SELECT unnest(CAST(:claimed_keys AS text[])) AS key
-        -- A limit that the planner cannot know: it expects few, and looks them up one by one.
-        LIMIT (SELECT cardinality(CAST(:claimed_keys AS text[])))
-    ) AS claimed
-    JOIN pgq_job AS job ON job.dedupe_key = claimed.key
-    WHERE NOT EXISTS (SELECT FROM running)
-    ORDER BY job.id
-    FOR UPDATE OF job
+    FROM known
+    CROSS JOIN LATERAL (
+        SELECT dedupe_key, status
+        FROM pgq_job
+        WHERE id = known.id
+        OFFSET 0
+        FOR UPDATE
+    ) AS job
 ), refused AS (
     SELECT dedupe_key FROM running
     UNION ALL

@@ -8,10 +8,13 @@ WITH oldest AS (
     LIMIT CAST(:batch_size AS integer)
 ), pruned AS (
     DELETE FROM pgq_log
-    WHERE id IN (
-        SELECT id
-        FROM oldest
-        WHERE created < now() - make_interval(secs => CAST(:retention_seconds AS double precision))
+    -- ARRAY: the planner may take the log for empty, and would read it all to join them
+    WHERE id = ANY (
+        ARRAY (
+            SELECT id
+            FROM oldest
+            WHERE created < now() - make_interval(secs => CAST(:retention_seconds AS double precision))
+        )
     )
     RETURNING job_id, workflow_id, retried
 ), disconnected AS (

@@ -5,8 +5,7 @@ WITH needed AS (
     FROM unnest(CAST(:ids AS bigint[])) AS wanted (id)
     UNION ALL
     SELECT depends_on, job_id
-    FROM pgq_dependency
-    WHERE depends_on = ANY (ARRAY (SELECT unnest(CAST(:ids AS bigint[]))))
+    FROM pgq_children(CAST(:ids AS bigint[]))
 ), free AS (
     SELECT id
     FROM pgq_job

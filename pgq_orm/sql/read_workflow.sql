@@ -22,7 +22,19 @@ SELECT
     latest.queue,
     latest.status,
     latest.error,
-    ARRAY (SELECT depends_on FROM pgq_dependency WHERE job_id = latest.id ORDER BY depends_on) AS parent_ids,
-    ARRAY (SELECT on_failure FROM pgq_dependency WHERE job_id = latest.id ORDER BY depends_on) AS policies
+    COALESCE(parents.ids, '{}') AS parent_ids,
+    COALESCE(parents.policies, '{}') AS policies
 FROM latest
+CROSS JOIN LATERAL (
+    SELECT
+        array_agg(depends_on ORDER BY depends_on) AS ids,
+        array_agg(on_failure ORDER BY depends_on) AS policies
+    FROM (
+        SELECT depends_on, on_failure
+        FROM pgq_dependency
+        WHERE job_id = latest.id
+        -- sorted afterwards: the planner may take another index, which is in that order, for as good
+        OFFSET 0
+    ) AS edge
+) AS parents
 ORDER BY latest.id;

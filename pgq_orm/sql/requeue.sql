@@ -74,22 +74,21 @@ WITH RECURSIVE wanted AS (
     ORDER BY job_id
     ON CONFLICT (dedupe_key) WHERE dedupe_key IS NOT NULL DO NOTHING
     RETURNING id, dedupe_key
-), marked AS (
-    UPDATE pgq_log AS log
-    SET requeued_as = done.new_id
-    FROM (
-        SELECT chosen.id, requeued.id AS new_id
-        FROM chosen
-        JOIN requeued ON requeued.dedupe_key = chosen.key
-        -- A limit that the planner cannot know: it expects few, and looks them up one by one.
-        LIMIT (SELECT cardinality(CAST(:ids AS bigint[])))
-    ) AS done
-    WHERE log.id = done.id
-), successor AS (
-    SELECT chosen.job_id AS id, requeued.id AS new_id
+), done AS (
+    SELECT chosen.id AS log_id, chosen.job_id AS id, chosen.workflow_id, requeued.id AS new_id
     FROM chosen
     JOIN requeued ON requeued.dedupe_key = chosen.key
-    WHERE chosen.workflow_id IS NOT NULL
+), marked AS (
+    UPDATE pgq_log AS log
+    -- Not joined: of a log that was empty when it was analysed the planner would rather read all.
+    SET requeued_as = (SELECT new_id FROM done WHERE log_id = log.id)
+    WHERE id = ANY (ARRAY (SELECT log_id FROM done))
+        -- The planner expects few between these, and takes the index for them.
+        AND id BETWEEN (SELECT min(log_id) FROM done) AND (SELECT max(log_id) FROM done)
+), successor AS (
+    SELECT id, new_id
+    FROM done
+    WHERE workflow_id IS NOT NULL
 ), moved AS (
     UPDATE pgq_dependency AS edge
     SET job_id = COALESCE((SELECT new_id FROM successor WHERE id = edge.job_id), edge.job_id),
@@ -99,9 +98,9 @@ WITH RECURSIVE wanted AS (
 )
 SELECT
     wanted.id,
-    requeued.id AS new_id,
+    done.new_id,
     CASE
-        WHEN requeued.id IS NOT NULL THEN NULL
+        WHEN done.new_id IS NOT NULL THEN NULL
         WHEN NOT ended.is_kept THEN 'not kept'
         WHEN ended.requeued_as IS NOT NULL AND NOT CAST(:force AS boolean) THEN 'run again'
         WHEN ended.is_kept AND chosen.job_id IS NULL THEN 'twin'
@@ -116,5 +115,5 @@ FROM wanted
 LEFT JOIN latest ON latest.id = wanted.id
 LEFT JOIN ended ON ended.job_id = wanted.id
 LEFT JOIN chosen ON chosen.job_id = wanted.id
-LEFT JOIN requeued ON requeued.dedupe_key = chosen.key
+LEFT JOIN done ON done.id = wanted.id
 ORDER BY wanted.id;

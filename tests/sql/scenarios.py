@@ -18,7 +18,14 @@ from tests.sql.backlog import FLOWING, HELD, LEASES, LIVING, LOGGED, QUEUES, REA
 
 Sender = Literal["worker", "application"]
 """With whose settings a statement is executed: those of a worker's own connections, or the server's."""
-Knowledge = Literal["no rows", "no statistics", "stale statistics", "fresh statistics", "a plan for no rows"]
+Knowledge = Literal[
+    "no rows",
+    "no statistics",
+    "statistics of no rows",
+    "stale statistics",
+    "fresh statistics",
+    "a plan for no rows",
+]
 """What the planner goes by. But for the first, the tables are full when the statement is executed."""
 
 FEW = 60
@@ -244,7 +251,7 @@ SCENARIOS = [
     *scenarios(
         {"enqueue_update": (enqueue(dedupe_key=KEYS, on_conflict="update"), FEW + 100 * 40)},
         "application",
-        indexes="pgq_job_dedupe_key pgq_job_picked",
+        indexes="pgq_job_dedupe_key pgq_job_pkey pgq_job_picked",
     ),
     *scenarios(
         {"withdraw": (operations.withdraw(WAITING), FEW + 100 * 6)},

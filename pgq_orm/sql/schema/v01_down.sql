@@ -29,6 +29,8 @@ DROP FUNCTION IF EXISTS pgq_hold(bigint[]);
 
 DROP FUNCTION IF EXISTS pgq_touched(bigint[]);
 
+DROP FUNCTION IF EXISTS pgq_children(bigint[]);
+
 DROP FUNCTION IF EXISTS pgq_cancel_orphans(bigint[], bigint[]);
 
 DROP FUNCTION IF EXISTS pgq_permit(text[], text[], integer[], integer[], double precision[], double precision[], integer);

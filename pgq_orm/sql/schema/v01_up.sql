@@ -228,6 +228,26 @@ CREATE TABLE pgq_dependency (
 
 CREATE INDEX pgq_dependency_parent ON pgq_dependency (depends_on);
 
+-- The edges from some jobs to those that wait for them.
+CREATE FUNCTION pgq_children(parents bigint[])
+    RETURNS TABLE (job_id bigint, depends_on bigint, on_failure text)
+    LANGUAGE sql
+    STABLE
+    ROWS 10
+AS $$
+    SELECT edge.*
+    FROM unnest(parents) AS parent (id)
+    CROSS JOIN LATERAL (
+        SELECT known.job_id, known.depends_on, known.on_failure
+        FROM pgq_dependency AS known
+        -- Between, and in order: for a table that it takes for empty the planner might as well walk along the primary key.
+        WHERE known.depends_on >= parent.id
+            AND known.depends_on <= parent.id
+        ORDER BY known.depends_on
+        OFFSET 0
+    ) AS edge
+$$;
+
 -- Token buckets: one row for each rate limit that is in use, under any name. `empty_at` is the instant at which the
 -- bucket was, or would have been, empty: it has filled since. A name without a row has a full bucket.
 CREATE TABLE pgq_bucket (
@@ -650,7 +670,8 @@ BEGIN
     WITH ended AS (
         DELETE FROM pgq_job AS job
         USING unnest(orphans, causes) AS orphan (id, cause)
-        WHERE job.id = orphan.id
+        WHERE job.id = ANY (orphans)
+            AND job.id = orphan.id
             AND job.status <> 'picked'
         RETURNING job.*, orphan.cause
     )
@@ -706,21 +727,13 @@ AS $$
         FROM fallen
         CROSS JOIN LATERAL (
             SELECT job_id AS id
-            FROM pgq_dependency
-            WHERE depends_on = fallen.id
-                AND on_failure = 'cancel'
+            FROM pgq_children(ARRAY[fallen.id])
+            WHERE on_failure = 'cancel'
                 AND (SELECT status FROM pgq_job WHERE id = job_id) = 'waiting'
-            OFFSET 0
         ) AS child
     )
-    SELECT COALESCE(array_agg(DISTINCT child.id), '{}')
-    FROM fallen
-    CROSS JOIN LATERAL (
-        SELECT job_id AS id
-        FROM pgq_dependency
-        WHERE depends_on = fallen.id
-        OFFSET 0
-    ) AS child
+    SELECT COALESCE(array_agg(DISTINCT child.job_id), '{}')
+    FROM pgq_children(ARRAY (SELECT id FROM fallen)) AS child
 $$;
 
 -- Locks jobs: what may run first, and then what waits, as whoever ends a job locks it, and after it those that wait for it.
@@ -771,7 +784,7 @@ DECLARE
     causes bigint[];
     met record;
 BEGIN
-    IF NOT EXISTS (SELECT FROM pgq_dependency WHERE depends_on = ANY (parents)) THEN
+    IF NOT EXISTS (SELECT FROM pgq_children(parents)) THEN
         RETURN;
     END IF;
 
@@ -790,22 +803,15 @@ BEGIN
     IF failed <> '{}' THEN
         WITH RECURSIVE orphan (id) AS (
             SELECT job_id
-            FROM pgq_dependency
-            WHERE depends_on = ANY (failed)
-                AND on_failure = 'cancel'
+            FROM pgq_children(failed)
+            WHERE on_failure = 'cancel'
                 AND (SELECT status FROM pgq_job WHERE id = job_id) = 'waiting'
             UNION
-            SELECT child.id
+            SELECT child.job_id
             FROM orphan
-            CROSS JOIN LATERAL (
-                SELECT job_id AS id
-                FROM pgq_dependency
-                WHERE depends_on = orphan.id
-                    AND on_failure = 'cancel'
-                    AND (SELECT status FROM pgq_job WHERE id = job_id) = 'waiting'
-                -- so that it is looked up for one after the other: a join would read all edges at each step
-                OFFSET 0
-            ) AS child
+            CROSS JOIN LATERAL pgq_children(ARRAY[orphan.id]) AS child
+            WHERE child.on_failure = 'cancel'
+                AND (SELECT status FROM pgq_job WHERE id = child.job_id) = 'waiting'
         )
         SELECT array_agg(id)
         INTO orphans
@@ -813,18 +819,15 @@ BEGIN
     END IF;
 
     -- All who touch the same children lock them in one order. What follows sees what the last of them has left.
-    PERFORM pgq_hold(
-        ARRAY (SELECT DISTINCT job_id FROM pgq_dependency WHERE depends_on = ANY (parents || orphans))
-    );
+    PERFORM pgq_hold(ARRAY (SELECT DISTINCT job_id FROM pgq_children(parents || orphans)));
 
     IF orphans IS NOT NULL THEN
         SELECT array_agg(job_id), array_agg(cause)
         INTO orphans, causes
         FROM (
             SELECT job_id, min(depends_on) AS cause
-            FROM pgq_dependency
-            WHERE depends_on = ANY (failed || orphans)
-                AND on_failure = 'cancel'
+            FROM pgq_children(failed || orphans)
+            WHERE on_failure = 'cancel'
             GROUP BY job_id
         ) AS orphan;
         -- tells their children in turn
@@ -836,9 +839,9 @@ BEGIN
         FROM (
             SELECT job_id, count(*) AS count
             FROM (
-                SELECT job_id FROM pgq_dependency WHERE depends_on = ANY (succeeded)
+                SELECT job_id FROM pgq_children(succeeded)
                 UNION ALL
-                SELECT job_id FROM pgq_dependency WHERE depends_on = ANY (failed) AND on_failure = 'ignore'
+                SELECT job_id FROM pgq_children(failed) WHERE on_failure = 'ignore'
             ) AS edge
             GROUP BY job_id
         ) AS child
@@ -907,15 +910,14 @@ BEGIN
     SET workflow_id = COALESCE(
         (
             SELECT known.workflow_id
-            FROM pgq_dependency AS edge
+            FROM (SELECT depends_on FROM pgq_dependency WHERE job_id = job.id OFFSET 0) AS edge
             CROSS JOIN LATERAL (
                 SELECT workflow_id FROM pgq_job WHERE id = edge.depends_on
                 UNION ALL
                 SELECT workflow_id FROM pgq_log WHERE job_id = edge.depends_on AND NOT retried
                 LIMIT 1
             ) AS known
-            WHERE edge.job_id = job.id
-                AND known.workflow_id IS NOT NULL
+            WHERE known.workflow_id IS NOT NULL
             ORDER BY edge.depends_on
             LIMIT 1
         ),
@@ -930,9 +932,8 @@ BEGIN
         workflow_id,
         (
             SELECT child.workflow_id
-            FROM pgq_dependency AS edge
-            JOIN pgq_job AS child ON child.id = edge.job_id
-            WHERE edge.depends_on = job.id
+            FROM pgq_children(ARRAY[job.id]) AS edge
+            CROSS JOIN LATERAL (SELECT workflow_id FROM pgq_job WHERE id = edge.job_id OFFSET 0) AS child
             ORDER BY edge.job_id
             LIMIT 1
         )
@@ -978,7 +979,8 @@ BEGIN
             )
         OFFSET 0
     ) AS parent
-    WHERE job.id = child.id
+    WHERE job.id = ANY (children)
+        AND job.id = child.id
         AND job.status <> 'picked'
         AND (job.waits_for, job.status = 'waiting') IS DISTINCT FROM (parent.open, parent.open > 0);
     RETURN NULL;
