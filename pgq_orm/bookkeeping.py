@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
 from typing import Any, Protocol, TypeVar
 
 from pgq_orm.operations import Operation
@@ -60,15 +60,19 @@ class Bookkeeping:
 
 
 async def open_in_thread(threads: Executor, open_one: Callable[[], T], discard: Callable[[T], Any]) -> T:
-    """What `open_one` opens in a thread; discarded, once it is there, if nobody waits for it any more."""
-    opening = asyncio.get_running_loop().run_in_executor(threads, open_one)
+    """What `open_one` opens in a thread.
+
+    Discarded if nobody waits for it any more when it is there: in that thread, for the event loop may have ended.
+    """
+    opening = threads.submit(open_one)
     try:
-        return await asyncio.shield(opening)
+        return await asyncio.shield(asyncio.wrap_future(opening))
     except asyncio.CancelledError:
+        opening.cancel()
         opening.add_done_callback(lambda _: _discard(opening, discard))
         raise
 
 
-def _discard(opening: "asyncio.Future[T]", discard: Callable[[T], Any]) -> None:
+def _discard(opening: "Future[T]", discard: Callable[[T], Any]) -> None:
     if not opening.cancelled() and opening.exception() is None:
         discard(opening.result())

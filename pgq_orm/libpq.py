@@ -18,8 +18,12 @@ class LibpqConnection:
         self._driver.prepare_threshold = opened.prepare_threshold
 
     async def prepare(self) -> None:
-        """Lets each statement commit by itself."""
-        await self._driver.set_autocommit(True)
+        """Lets each statement commit by itself. Closes the connection if it cannot."""
+        try:
+            await self._driver.set_autocommit(True)
+        except BaseException:
+            self.close()
+            raise
 
     async def run(self, operation: Operation[T]) -> T:
         """Executes an operation. Raises psycopg's errors."""
