@@ -80,7 +80,7 @@ async def test_all_its_connections_may_be_killed_while_it_works(
         [worker_id] = await aeventually(lambda: queue.worker_ids())
         for killed in range(1, 6):
             await aeventually(lambda: len(queue.log()) > killed * 40)  # noqa: B023
-            assert queue.kill_connections() >= 1
+            await aeventually(queue.kill_connections)  # all were killed before, and it may have none yet
         await aeventually(lambda: not queue.jobs())
         assert queue.worker_ids() == [worker_id]
     assert ran == once(job_ids)
@@ -131,7 +131,7 @@ async def test_a_restart_of_postgresql_is_survived_and_told_in_a_few_lines(
     ran = counting(pgq)
     job_ids = queue.enqueue("work", [None] * 200)
     async with running(pgq, batch_size=10, max_concurrent_tasks=10, heartbeat_timeout=seconds(60)):
-        await aeventually(lambda: len(queue.log()) > 50)
+        await aeventually(lambda: len(queue.log()) > 50 and listens(queue))
         await asyncio.to_thread(own_server.stop)
         await asyncio.to_thread(own_server.start)
         job_ids += queue.enqueue("work", [None] * 20)
