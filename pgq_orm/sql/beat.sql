@@ -32,7 +32,8 @@ WITH beaten AS (
     WHERE status = 'picked'
         AND worker_id = CAST(:worker_id AS uuid)
         AND updated < now() - make_interval(secs => CAST(:unheld_seconds AS double precision))
-        AND NOT EXISTS (SELECT FROM held WHERE held.id = job.id AND held.lease = job.lease)
+        -- not a join: the planner may expect one row on either side, and compare all with all
+        AND (id, lease) NOT IN (SELECT id, lease FROM held)
     -- one that an application's transaction holds is given back by a later beat: this one must not wait
     FOR UPDATE SKIP LOCKED
 ), returned AS (

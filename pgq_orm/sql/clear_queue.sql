@@ -25,10 +25,10 @@ WITH dependent AS MATERIALIZED (
     ORDER BY id
     FOR UPDATE
 ), ended AS (
-    DELETE FROM pgq_job AS job
-    USING wanted
-    WHERE job.id = wanted.id
-    RETURNING job.*
+    DELETE FROM pgq_job
+    -- Not joined: the planner may expect one row on either side, and compare all with all.
+    WHERE id = ANY (ARRAY (SELECT id FROM wanted))
+    RETURNING *
 ), logged AS (
     INSERT INTO pgq_log (
         job_id, enqueued, execute_after, priority, attempt, status, queue, entrypoint,

@@ -16,4 +16,5 @@ WITH needed AS (
 SELECT DISTINCT needed.id
 FROM needed
 WHERE (SELECT true FROM pgq_job WHERE id = needed.locked_id)
-    AND NOT EXISTS (SELECT FROM free WHERE free.id = needed.locked_id);
+    -- not a join: the planner may expect one row on either side, and compare all with all
+    AND needed.locked_id NOT IN (SELECT id FROM free);

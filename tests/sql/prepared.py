@@ -48,6 +48,13 @@ class Plan:
         return self.nodes[0]["Shared Hit Blocks"] + self.nodes[0]["Shared Read Blocks"]
 
     @property
+    def compared(self) -> int:
+        """How many pairs of rows joins found not to belong together."""
+        return sum(
+            int(node.get("Rows Removed by Join Filter", 0) * node["Actual Loops"]) for node in self.nodes
+        )
+
+    @property
     def indexes(self) -> set[str]:
         return {node["Index Name"] for node in self.nodes if "Index Name" in node}
 

@@ -180,7 +180,8 @@ SCENARIOS = [
             ),
             "release": (operations.release([Release(*held) for held in LEASES]), FEW + 100 * 25),
             "read_ending": (operations.read_ending(LEASES[0]), FEW),
-            "beat": (operations.beat(LIVING, LEASES, unheld_seconds=30.0), FEW + 100 * 15),
+            # it holds a hundred of the three hundred that are its own, and gives the others back
+            "beat": (operations.beat(LIVING, LEASES, unheld_seconds=0.5), FEW + 300 * 20),
             "rescue": (operations.rescue(crash_limit=5, batch_size=1000), FEW + 100 * 30),
         },
         "worker",
@@ -335,7 +336,7 @@ SCENARIOS = [
         {
             "read_sizes": (administration.queue_size(), 0),
             "read_ages": (administration.queue_age(), 0),
-            "clear_queue": (administration.clear_queue("letter"), 0),
+            "clear_queue": (administration.clear_queue("taken"), 0),
             # for tests, which have few jobs
             "list_jobs": (operations.list_jobs("letter", 100), 0),
             "hasten": (operations.hasten(ahead=timedelta(days=2), entrypoints=["mail"], queues=QUEUES), 0),

@@ -21,6 +21,9 @@ pytestmark = pytest.mark.xdist_group("plans")
 MOST_ROWS = 5_000
 """That a statement reads by index, with its functions and triggers: a fraction of any table that grows."""
 
+MOST_PAIRS = 250_000
+"""That joins compare in vain: little more than one for each row of a table that is read whole, not all with all."""
+
 LOOKS = 3
 """How many times a statement is carried out, to leave out what the server has to look up now and then."""
 
@@ -97,6 +100,7 @@ def test_a_statement_touches_what_it_is_about_and_no_more(
             (plan_for(scenario, senders, mode, keeps_plan=keeps_plan) for _ in range(LOOKS)),
             key=lambda plan: plan.blocks,
         )
+        assert plan.compared < MOST_PAIRS
         if scenario.reads_whole is not None:
             assert plan.swept.keys() & backlog.BIG_TABLES <= {scenario.reads_whole}
             continue

@@ -711,6 +711,7 @@ CREATE FUNCTION pgq_touched(ids bigint[]) RETURNS bigint[]
     SET enable_seqscan = off
     SET enable_hashjoin = off
     SET enable_mergejoin = off
+    SET jit = off
 AS $$
     WITH RECURSIVE fallen (id) AS (
         SELECT id
@@ -772,10 +773,12 @@ $$;
 -- time neither transaction sees the other's end: an UPDATE sees the newest count, a look at the edges would not.
 CREATE FUNCTION pgq_release_children(parents bigint[]) RETURNS void
     LANGUAGE plpgsql
-    -- Plans are kept for the session: none may be made from what the tables held when it began.
+    -- Plans are kept for the session: none may be made from what the tables held when it began. Nor compiled: the planner
+    -- expects more rows between two values than there are.
     SET enable_seqscan = off
     SET enable_hashjoin = off
     SET enable_mergejoin = off
+    SET jit = off
 AS $$
 DECLARE
     succeeded bigint[];
@@ -891,6 +894,7 @@ CREATE FUNCTION pgq_await_parents() RETURNS trigger
     SET enable_seqscan = off
     SET enable_hashjoin = off
     SET enable_mergejoin = off
+    SET jit = off
 AS $$
 DECLARE
     children bigint[];
