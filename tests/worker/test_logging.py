@@ -46,7 +46,7 @@ async def test_a_worker_that_lost_its_database_lives_again(
         ran.append(job.id)
 
     async with running(wired_pgq, heartbeat_timeout=seconds(1.5)):
-        await aeventually(queue.worker_ids)
+        await aeventually(lambda: wired_pgq.vitals().is_picking)
         [first] = queue.worker_ids()
         wire.cut()
         await aeventually(lambda: not wired_pgq.vitals().is_picking)
