@@ -724,14 +724,11 @@ AS $$
         ) AS given
         WHERE workflow_id IS NOT NULL
         UNION
-        SELECT child.id
+        SELECT child.job_id
         FROM fallen
-        CROSS JOIN LATERAL (
-            SELECT job_id AS id
-            FROM pgq_children(ARRAY[fallen.id])
-            WHERE on_failure = 'cancel'
-                AND (SELECT status FROM pgq_job WHERE id = job_id) = 'waiting'
-        ) AS child
+        CROSS JOIN LATERAL pgq_children(ARRAY[fallen.id]) AS child
+        WHERE child.on_failure = 'cancel'
+            AND (SELECT status FROM pgq_job WHERE id = child.job_id) = 'waiting'
     )
     SELECT COALESCE(array_agg(DISTINCT child.job_id), '{}')
     FROM pgq_children(ARRAY (SELECT id FROM fallen)) AS child
