@@ -49,15 +49,20 @@ async def test_a_wake_up_during_a_tick_leads_to_another_one(part: Part) -> None:
     await part.stop()
 
 
-async def test_a_database_that_is_away_is_told_once_in_one_line(
-    part: Part, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+async def fail_often(part: Part, failure: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets it fail a few times, one soon after the other."""
     monkeypatch.setattr(service, "AFTER_FAILURE", Backoff(initial=timedelta(milliseconds=1)))
-    part.failure = ConnectionError("the server went away\nwhile it ran SELECT 1")
+    part.failure = failure
     part.start()
     await aeventually(lambda: part.ticks >= 4)
     part.failure = None
     await part.stop()
+
+
+async def test_a_database_that_is_away_is_told_once_in_one_line(
+    part: Part, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    await fail_often(part, ConnectionError("the server went away\nwhile it ran SELECT 1"), monkeypatch)
     [told] = [record for record in caplog.records if record.levelno >= logging.WARNING]
     assert told.getMessage().endswith("s: ConnectionError: the server went away")
     assert not told.exc_info
@@ -66,12 +71,7 @@ async def test_a_database_that_is_away_is_told_once_in_one_line(
 async def test_a_failing_tick_is_made_again_and_told_with_its_traceback_once(
     part: Part, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(service, "AFTER_FAILURE", Backoff(initial=timedelta(milliseconds=1)))
-    part.failure = ValueError("a defect")
-    part.start()
-    await aeventually(lambda: part.ticks >= 4)
-    part.failure = None
-    await part.stop()
+    await fail_often(part, ValueError("a defect"), monkeypatch)
     assert caplog.text.count("Part failed, next try in") >= 3
     assert caplog.text.count("Traceback") == 1
 
@@ -82,13 +82,8 @@ async def test_a_tick_whose_failure_cannot_even_be_told_is_made_again(
     def refuse(record: logging.LogRecord) -> bool:
         raise RuntimeError("a filter's own fault")
 
-    monkeypatch.setattr(service, "AFTER_FAILURE", Backoff(initial=timedelta(milliseconds=1)))
     monkeypatch.setattr(service.logger, "filters", [refuse])
-    part.failure = ConnectionError("the server went away")
-    part.start()
-    await aeventually(lambda: part.ticks >= 4)
-    part.failure = None
-    await part.stop()
+    await fail_often(part, ConnectionError("the server went away"), monkeypatch)
 
 
 async def test_stopping_waits_for_the_tick_that_is_under_way(part: Part) -> None:
