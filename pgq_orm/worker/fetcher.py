@@ -112,6 +112,8 @@ class Fetcher(Service):
         is_more = is_throttled = False
         self._looked_into = []
         for queue in await self._queues_to_look_into():
+            if self._is_stopping:
+                return NEVER
             room = int(min(self._batch_size, self._slots.free_or_expected(), self._slots.room(queue)))
             if room <= 0:
                 self._is_starved = True

@@ -123,7 +123,7 @@ class LimitedFetcher(Service):
         for queues in self._groups():
             room = min(self._slots.room(queue) for queue in queues)
             number = int(min(self._batch_size, self._slots.free(), room, most))
-            if number <= 0:
+            if number <= 0 or self._is_stopping:
                 self._is_starved = True
                 continue
             answer = await self._ask(queues, limits, number)

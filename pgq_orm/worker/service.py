@@ -27,7 +27,7 @@ class Service(ABC):
     def __init__(self) -> None:
         self._woken = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self._stopping = False
+        self._is_stopping = False
         self._failures = 0
 
     @abstractmethod
@@ -41,7 +41,7 @@ class Service(ABC):
     def start(self) -> None:
         """Starts the loop; starting again changes nothing while it runs."""
         if self._task is None or self._task.done():
-            self._stopping = False
+            self._is_stopping = False
             self._task = asyncio.create_task(self._loop(), name=f"pgq {type(self).__name__}")
 
     async def stop(self, patience_seconds: float | None = None) -> None:
@@ -49,7 +49,7 @@ class Service(ABC):
 
         Stopping again changes nothing.
         """
-        self._stopping = True
+        self._is_stopping = True
         self._woken.set()
         if self._task is not None:
             _, pending = await asyncio.wait([self._task], timeout=patience_seconds)
@@ -58,18 +58,18 @@ class Service(ABC):
 
     async def abort(self) -> None:
         """Ends the loop in the middle of a tick."""
-        self._stopping = True
+        self._is_stopping = True
         if self._task is not None:
             self._task.cancel()
             # Not for ever: a connection that went dumb may keep the tick from ending. It is left behind.
             await asyncio.wait([self._task], timeout=ABORT_SECONDS)
 
     async def _loop(self) -> None:
-        while not self._stopping:
+        while not self._is_stopping:
             # Cleared before the work: a wake-up that comes while we work must lead to another tick.
             self._woken.clear()
             delay = await self._guarded_tick()
-            if delay > 0 and not self._stopping:
+            if delay > 0 and not self._is_stopping:
                 await self._pause(delay)
             elif delay != AT_ONCE:
                 await asyncio.sleep(0)

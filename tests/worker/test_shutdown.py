@@ -3,12 +3,15 @@
 import asyncio
 import threading
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from pgq_orm import PgQueuer, queues
+from pgq_orm.bookkeeping import Bookkeeping
 from pgq_orm.errors import RegistrationError, SchemaError
 from pgq_orm.models import Context, Job
+from pgq_orm.operations import Operation
 from pgq_orm.worker import runner
 from pgq_orm.worker.settings import QueueExecutionMode
 from tests.eventually import aeventually, eventually
@@ -49,6 +52,34 @@ async def test_a_shutdown_finishes_what_runs_and_picks_nothing_more(each_pgq: Pg
     assert queue.statuses() == ["successful"] * 2
     assert [(job.status, job.attempts) for job in queue.jobs()] == [("queued", 0)] * 2
     assert queue.worker_ids() == []
+
+
+@pytest.mark.parametrize("limit", [None, 5])
+async def test_what_is_picked_while_the_worker_is_asked_to_end_goes_back(
+    each_pgq: PgQueuer, queue: Queue, monkeypatch: pytest.MonkeyPatch, limit: int | None
+) -> None:
+    """Or a job that it has just given back might run here again, and the end be as far away as a new job's."""
+    ran: list[int] = []
+    picks: list[list[int]] = []
+    run = Bookkeeping.run
+
+    async def run_and_shut_down(self: Bookkeeping, operation: Operation[Any]) -> Any:
+        answer = await run(self, operation)
+        jobs = getattr(answer, "jobs", answer)
+        if isinstance(jobs, list) and jobs and isinstance(jobs[0], Job):
+            picks.append([job.id for job in jobs])
+            each_pgq.shutdown.set()
+            await asyncio.sleep(0.1)  # the reply takes its time
+        return answer
+
+    monkeypatch.setattr(Bookkeeping, "run", run_and_shut_down)
+    each_pgq.entrypoint("work", concurrency_limit=limit)(lambda job: ran.append(job.id))
+    for name in ("a", "b"):
+        queue.enqueue("work", [None] * 3, queue=name)  # type: ignore[arg-type]
+    await asyncio.wait_for(each_pgq.run(queues=["a", "b"], batch_size=3), 30)
+    assert (ran, len(picks)) == ([], 1)
+    assert [(job.status, job.attempts, job.worker_id) for job in queue.jobs()] == [("queued", 0, None)] * 6
+    assert queue.log() == []
 
 
 async def test_stopping_now_gives_everything_back_without_counting_an_attempt(
