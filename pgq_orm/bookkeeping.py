@@ -12,15 +12,24 @@ T = TypeVar("T")
 
 CONNECTIONS = 3
 """Fetching, recording and upkeep at the same time."""
+CONNECTING_THREADS = CONNECTIONS + 1
+"""And one that listens."""
 REPLY_SECONDS = STATEMENT_SECONDS + 5
 """The client's own limit: a connection that went dumb never delivers what the server says at its."""
 
 
 class BookkeepingConnection(Protocol):
-    """A connection that an ORM has opened, and this event loop uses without it. Each statement commits by itself."""
+    """A connection that an ORM has opened, and this event loop uses without it. Each statement commits by itself.
+
+    Whatever a call raises, the connection is closed then.
+    """
 
     async def run(self, operation: Operation[T]) -> T:
-        """Executes an operation. Whatever it raises, the connection is closed then."""
+        """Executes an operation."""
+        ...
+
+    async def listen(self, on_notice: Callable[[str], None], on_ready: Callable[[], None]) -> None:
+        """Calls `on_ready` when it listens, then `on_notice` with each payload, for as long as it lives."""
         ...
 
     def close(self) -> None:
@@ -29,7 +38,7 @@ class BookkeepingConnection(Protocol):
 
 
 class Bookkeeping:
-    """A pool of connections to one database, which `connect` opens."""
+    """A pool of connections to one database, which `connect` opens, and another one that listens."""
 
     def __init__(self, connect: Callable[[], Awaitable[BookkeepingConnection]]) -> None:
         self._connect = connect
@@ -51,6 +60,14 @@ class Bookkeeping:
             else:
                 self._idle.append(connection)
             return answer
+
+    async def listen(self, on_notice: Callable[[str], None], on_ready: Callable[[], None]) -> None:
+        """Listens on a connection that nobody else gets. See `Listener.listen`."""
+        connection = await self._connect()
+        try:
+            await connection.listen(on_notice, on_ready)
+        finally:
+            connection.close()
 
     def close(self) -> None:
         """Closes the connections, those that are in use as soon as they have answered."""

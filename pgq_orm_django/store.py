@@ -7,11 +7,10 @@ from typing import TypeVar
 
 from asgiref.sync import sync_to_async
 
-from pgq_orm.bookkeeping import CONNECTIONS, Bookkeeping
+from pgq_orm.bookkeeping import CONNECTING_THREADS, Bookkeeping
 from pgq_orm.operations import Operation
 from pgq_orm.steps import Steps
 from pgq_orm_django.bookkeeping import connect
-from pgq_orm_django.listeners import ConnectionListener
 from pgq_orm_django.scopes import ConnectionScopes
 from pgq_orm_django.statements import carry_out_whole
 from pgq_orm_django.versions import remedies
@@ -27,7 +26,6 @@ class DatabaseStore:
     def __init__(self, using: str) -> None:
         self._using = using
         self.scopes = ConnectionScopes(using)
-        self.listener = ConnectionListener(using)
         self.remedies = remedies(using)
         self._open()
 
@@ -50,5 +48,5 @@ class DatabaseStore:
         self._open()
 
     def _open(self) -> None:
-        self._threads = threads = ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="pgq-store")
-        self._bookkeeping = Bookkeeping(lambda: connect(self._using, threads))
+        self._threads = threads = ThreadPoolExecutor(CONNECTING_THREADS, thread_name_prefix="pgq-store")
+        self.listener = self._bookkeeping = Bookkeeping(lambda: connect(self._using, threads))

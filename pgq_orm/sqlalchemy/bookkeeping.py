@@ -4,7 +4,10 @@ They come about as the application's do (same driver, credentials and event hook
 handlers that exhaust it do not keep the worker from writing what they came to.
 """
 
+import asyncio
+from collections.abc import Callable
 from concurrent.futures import Executor
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from sqlalchemy import Engine, NullPool, event
@@ -13,10 +16,10 @@ from sqlalchemy.pool import PoolProxiedConnection
 
 from pgq_orm.bookkeeping import BookkeepingConnection, open_in_thread
 from pgq_orm.errors import SessionError
-from pgq_orm.listening import seen_through
+from pgq_orm.listening import LISTENS, require_listening
 from pgq_orm.operations import Operation
 from pgq_orm.sqlalchemy.clauses import clause
-from pgq_orm.store import BOOKKEEPING_SETTINGS
+from pgq_orm.store import BOOKKEEPING_SETTINGS, CHANNEL, LISTEN_CHECK_SECONDS
 
 T = TypeVar("T")
 
@@ -44,17 +47,8 @@ def apart(engine: Engine) -> Engine:
 
 async def connect(engine: AsyncEngine) -> BookkeepingConnection:
     """A connection of an engine that is `apart`."""
-    opened = await borrowed(engine)
+    opened = await _seen_through(engine)
     return await _taken_over(await opened.get_raw_connection(), engine.sync_engine)
-
-
-async def borrowed(engine: AsyncEngine) -> AsyncConnection:
-    """A connection as SQLAlchemy wraps it; closed again if nobody waits for it any more when it is there."""
-
-    async def open_one() -> AsyncConnection:
-        return await engine.connect()
-
-    return await seen_through(open_one())
 
 
 async def connect_in_thread(engine: Engine, threads: Executor) -> BookkeepingConnection:
@@ -78,9 +72,36 @@ class AsyncpgConnection:
         params = [operation.params[name] for name in names or ()]
         return operation.read(await self._driver.fetch(text, *params))
 
+    async def listen(self, on_notice: Callable[[str], None], on_ready: Callable[[], None]) -> None:
+        """Listens until the connection has died. Raises asyncpg's errors."""
+        terminated = asyncio.Event()
+        self._driver.add_termination_listener(lambda _: terminated.set())
+        await self._driver.add_listener(CHANNEL, lambda connection, pid, channel, payload: on_notice(payload))
+        on_ready()
+        while not terminated.is_set():
+            try:
+                await asyncio.wait_for(terminated.wait(), LISTEN_CHECK_SECONDS)
+            except TimeoutError:
+                async with asyncio.timeout(LISTEN_CHECK_SECONDS):
+                    require_listening(len(await self._driver.fetch(LISTENS)))
+
     def close(self) -> None:
         """Closes it, whatever is under way."""
         self._driver.terminate()
+
+
+async def _seen_through(engine: AsyncEngine) -> AsyncConnection:
+    """Connects; when cancelled meanwhile, to the end all the same, and closes again.
+
+    Half made, a connection would stay open on the server until the garbage collector finds it.
+    """
+    connecting = asyncio.ensure_future(engine.connect())
+    try:
+        return await asyncio.shield(connecting)
+    except asyncio.CancelledError:
+        with suppress(Exception):
+            await (await asyncio.wait_for(connecting, timeout=1)).close()
+        raise
 
 
 async def _taken_over(opened: PoolProxiedConnection, engine: Engine) -> BookkeepingConnection:

@@ -8,12 +8,11 @@ from sqlalchemy import URL, Engine
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.orm import Session, sessionmaker
 
-from pgq_orm.bookkeeping import CONNECTIONS, Bookkeeping
+from pgq_orm.bookkeeping import CONNECTING_THREADS, Bookkeeping
 from pgq_orm.errors import SessionError
 from pgq_orm.operations import Operation
 from pgq_orm.sqlalchemy.bookkeeping import apart, connect, connect_in_thread
 from pgq_orm.sqlalchemy.engines import SessionFactory, engine_of
-from pgq_orm.sqlalchemy.listeners import EngineListener
 from pgq_orm.sqlalchemy.remedies import REMEDIES
 from pgq_orm.sqlalchemy.scopes import EngineScopes
 from pgq_orm.sqlalchemy.session import carry_out, carry_out_async, missing_tables
@@ -71,7 +70,6 @@ class AsyncEngineStore(_OnBookkeeping):
         self._factory = factory
         self._engine = AsyncEngine(apart(engine.sync_engine))
         self.scopes = EngineScopes(engine, factory)
-        self.listener = EngineListener(self._engine)
         self._open()
 
     async def transact(self, steps: Steps[T]) -> T:
@@ -88,7 +86,7 @@ class AsyncEngineStore(_OnBookkeeping):
         self._open()
 
     def _open(self) -> None:
-        self._bookkeeping = Bookkeeping(lambda: connect(self._engine))
+        self.listener = self._bookkeeping = Bookkeeping(lambda: connect(self._engine))
 
 
 class EngineStore(_OnBookkeeping):
@@ -100,7 +98,6 @@ class EngineStore(_OnBookkeeping):
         self._factory = factory
         self._engine = apart(engine)
         self.scopes = EngineScopes(engine, factory)
-        self.listener = EngineListener(self._engine)
         self._open()
 
     async def transact(self, steps: Steps[T]) -> T:
@@ -115,8 +112,8 @@ class EngineStore(_OnBookkeeping):
         self._open()
 
     def _open(self) -> None:
-        self._threads = threads = ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="pgq-store")
-        self._bookkeeping = Bookkeeping(lambda: connect_in_thread(self._engine, threads))
+        self._threads = threads = ThreadPoolExecutor(CONNECTING_THREADS, thread_name_prefix="pgq-store")
+        self.listener = self._bookkeeping = Bookkeeping(lambda: connect_in_thread(self._engine, threads))
 
     def _transact(self, steps: Steps[T]) -> T:
         with Session(self._application) as session, session.begin():

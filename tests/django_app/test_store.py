@@ -108,6 +108,14 @@ async def test_its_connections_are_made_as_the_project_makes_its_own(
     prepared_by_the_project.append(enter_the_shop)
     assert await store.run(asking("SHOW shop.tenant")) == "ours"
 
+    is_made, is_ready = threading.Event(), asyncio.Event()
+    prepared_by_the_project.append(lambda connection: is_made.set())
+    listening = asyncio.create_task(store.listener.listen(lambda payload: None, is_ready.set))
+    await asyncio.wait_for(is_ready.wait(), 30)
+    assert is_made.is_set()
+    listening.cancel()
+    await asyncio.wait([listening])
+
 
 async def test_a_connection_that_nobody_waits_for_any_more_is_closed(
     db: str, store: DatabaseStore, prepared_by_the_project: list[Callable[[BaseDatabaseWrapper], None]]

@@ -55,7 +55,7 @@ async def each_pgq(request: pytest.FixtureRequest, dsn: str) -> AsyncIterator[Pg
 @pytest.fixture
 def deaf(monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers never hear a wake-up."""
-    monkeypatch.setattr("pgq_orm.sqlalchemy.store.EngineListener", lambda engine: Deaf())
+    monkeypatch.setattr("pgq_orm.bookkeeping.Bookkeeping.listen", Deaf.listen)
 
 
 @pytest.fixture

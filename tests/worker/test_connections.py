@@ -8,15 +8,16 @@ from collections import Counter
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 from sqlalchemy import create_engine, event
 
-from pgq_orm import PgQueuer, listening, schema
+from pgq_orm import PgQueuer, libpq, schema
 from pgq_orm.embedded import EmbeddedServer
 from pgq_orm.models import Job
-from pgq_orm.sqlalchemy import SyncQueries, listeners
+from pgq_orm.sqlalchemy import SyncQueries, bookkeeping
 from pgq_orm.store import BOOKKEEPING_SETTINGS
 from pgq_orm.worker import runner
 from tests.databases import sqlalchemy_url
@@ -205,13 +206,41 @@ async def test_a_worker_behind_a_pooler_that_shares_sessions_says_so_once(
 
 
 @pytest.mark.parametrize("kind", KINDS)
+async def test_who_listens_has_connected_as_the_application_does(dsn: str, kind: str, queue: Queue) -> None:
+    engine = make_engine(kind, dsn)
+    pids: list[int] = []
+
+    @event.listens_for(getattr(engine, "sync_engine", engine), "connect")
+    def note(connection: Any, record: object) -> None:
+        cursor = connection.cursor()
+        cursor.execute("SELECT pg_backend_pid()")
+        pids.extend(cursor.fetchone())
+        connection.commit()
+
+    def connected() -> list[int]:
+        return queue.scalars(
+            "SELECT pid FROM pg_stat_activity"
+            " WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()"
+        )
+
+    store = PgQueuer(engine).store
+    is_ready = asyncio.Event()
+    listening = asyncio.create_task(store.listener.listen(lambda payload: None, is_ready.set))
+    await asyncio.wait_for(is_ready.wait(), 30)
+    assert connected() == pids
+    listening.cancel()
+    await asyncio.wait([listening])
+    await aeventually(lambda: connected() == [])
+    await dispose(engine)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 async def test_a_listener_whose_session_was_given_to_somebody_else_says_so(
     dsn: str, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listening, "LISTENS", "SELECT 1 FROM pg_listening_channels() WHERE false")
-    monkeypatch.setattr(listeners, "LISTENS", listening.LISTENS)
-    monkeypatch.setattr(listening, "LISTEN_CHECK_SECONDS", 0.1)
-    monkeypatch.setattr(listeners, "LISTEN_CHECK_SECONDS", 0.1)
+    for module in (libpq, bookkeeping):
+        monkeypatch.setattr(module, "LISTENS", "SELECT 1 FROM pg_listening_channels() WHERE false")
+        monkeypatch.setattr(module, "LISTEN_CHECK_SECONDS", 0.1)
     engine = make_engine(kind, dsn)
     store = PgQueuer(engine).store
     async with asyncio.timeout(30):

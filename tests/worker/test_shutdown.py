@@ -54,9 +54,9 @@ async def test_a_shutdown_finishes_what_runs_and_picks_nothing_more(each_pgq: Pg
     assert queue.worker_ids() == []
 
 
-@pytest.mark.parametrize("limit", [None, 5])
+@pytest.mark.parametrize("options", [{}, {"concurrency_limit": 5}], ids=["free", "limited"])
 async def test_what_is_picked_while_the_worker_is_asked_to_end_goes_back(
-    each_pgq: PgQueuer, queue: Queue, monkeypatch: pytest.MonkeyPatch, limit: int | None
+    each_pgq: PgQueuer, queue: Queue, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
 ) -> None:
     """Or a job that it has just given back might run here again, and the end be as far away as a new job's."""
     ran: list[int] = []
@@ -73,9 +73,9 @@ async def test_what_is_picked_while_the_worker_is_asked_to_end_goes_back(
         return answer
 
     monkeypatch.setattr(Bookkeeping, "run", run_and_shut_down)
-    each_pgq.entrypoint("work", concurrency_limit=limit)(lambda job: ran.append(job.id))
+    each_pgq.entrypoint("work", **options)(lambda job: ran.append(job.id))
     for name in ("a", "b"):
-        queue.enqueue("work", [None] * 3, queue=name)  # type: ignore[arg-type]
+        queue.enqueue("work", [None] * 3, queue=name)
     await asyncio.wait_for(each_pgq.run(queues=["a", "b"], batch_size=3), 30)
     assert (ran, len(picks)) == ([], 1)
     assert [(job.status, job.attempts, job.worker_id) for job in queue.jobs()] == [("queued", 0, None)] * 6
