@@ -108,7 +108,7 @@ RESET session_replication_role;
 _FEW = f"""
 INSERT INTO pgq_worker (id, heartbeat, lease_seconds, pid, hostname, queues, entrypoints)
 VALUES
-    ('{LIVING}', now(), 30, 1, 'here', '{{default}}', '{{mail}}'),
+    ('{LIVING}', now(), 1800, 1, 'here', '{{default}}', '{{mail}}'),
     ('{DEAD}', now() - interval '1 hour', 30, 2, 'there', '{{default}}', '{{mail}}');
 
 INSERT INTO pgq_schedule (id, entrypoint, expression, next_run)
