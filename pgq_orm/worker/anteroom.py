@@ -103,6 +103,7 @@ class Anteroom:
         """
         self._lots.append(_Lot(deque(jobs), picked, time.monotonic()))
         if self._is_closed:
+            self._let_in()
             self.give_back()
             return
         loop = asyncio.get_running_loop()
@@ -135,7 +136,7 @@ class Anteroom:
                 self._give_back(Release(job.id, job.lease))
 
     def close(self) -> None:
-        """Gives back everything that waits or comes later: nothing new starts."""
+        """Lets nobody wait any more."""
         self._is_closed = True
         self.give_back()
 

@@ -393,8 +393,8 @@ class _Life:
 
     async def _finish(self) -> None:
         self._anteroom.close()
-        for part in (*self._fetchers, *self._upkeep):
-            await part.stop()
+        # all at once: while one was waited for, the others would go on
+        await asyncio.gather(*(part.stop() for part in (*self._fetchers, *self._upkeep)))
         await self._board.finish()
 
     async def _interrupt(self) -> None:

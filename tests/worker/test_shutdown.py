@@ -54,32 +54,39 @@ async def test_a_shutdown_finishes_what_runs_and_picks_nothing_more(each_pgq: Pg
     assert queue.worker_ids() == []
 
 
-@pytest.mark.parametrize("options", [{}, {"concurrency_limit": 5}], ids=["free", "limited"])
-async def test_what_is_picked_while_the_worker_is_asked_to_end_goes_back(
-    each_pgq: PgQueuer, queue: Queue, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
+async def test_a_pick_that_is_under_way_when_the_worker_is_asked_to_end_is_the_last_one(
+    each_pgq: PgQueuer, queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Or a job that it has just given back might run here again, and the end be as far away as a new job's."""
-    ran: list[int] = []
-    picks: list[list[int]] = []
+    """Neither its other queues nor entrypoints with limits are picked from while it takes its time."""
+    under_way: list[str] = []
     run = Bookkeeping.run
 
-    async def run_and_shut_down(self: Bookkeeping, operation: Operation[Any]) -> Any:
+    async def run_slowly(self: Bookkeeping, operation: Operation[Any]) -> Any:
+        name = operation.statement.name
+        if name not in ("pick", "pick_limited"):
+            return await run(self, operation)
+        under_way.append(name)
         answer = await run(self, operation)
-        jobs = getattr(answer, "jobs", answer)
-        if isinstance(jobs, list) and jobs and isinstance(jobs[0], Job):
-            picks.append([job.id for job in jobs])
+        if name == "pick" and answer:
             each_pgq.shutdown.set()
-            await asyncio.sleep(0.1)  # the reply takes its time
+            await asyncio.sleep(0.05)
+            await aeventually(lambda: "pick_limited" not in under_way)
+            for queue_name in ("a", "b"):
+                queue.enqueue("limited", queue=queue_name)
+            await asyncio.sleep(0.3)
+        under_way.remove(name)
         return answer
 
-    monkeypatch.setattr(Bookkeeping, "run", run_and_shut_down)
-    each_pgq.entrypoint("work", **options)(lambda job: ran.append(job.id))
+    monkeypatch.setattr(Bookkeeping, "run", run_slowly)
+    ran: list[int] = []
+    each_pgq.entrypoint("free")(lambda job: ran.append(job.id))
+    each_pgq.entrypoint("limited", concurrency_limit=5)(lambda job: ran.append(job.id))
     for name in ("a", "b"):
-        queue.enqueue("work", [None] * 3, queue=name)
-    await asyncio.wait_for(each_pgq.run(queues=["a", "b"], batch_size=3), 30)
-    assert (ran, len(picks)) == ([], 1)
-    assert [(job.status, job.attempts, job.worker_id) for job in queue.jobs()] == [("queued", 0, None)] * 6
-    assert queue.log() == []
+        queue.enqueue("free", queue=name)
+    await asyncio.wait_for(each_pgq.run(queues=["a", "b"]), 30)
+    assert len(ran) == 1
+    assert queue.statuses() == ["successful"]
+    assert [(job.status, job.attempts) for job in queue.jobs()] == [("queued", 0)] * 3
 
 
 async def test_stopping_now_gives_everything_back_without_counting_an_attempt(
