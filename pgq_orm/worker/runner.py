@@ -393,16 +393,18 @@ class _Life:
 
     async def _finish(self) -> None:
         self._anteroom.close()
-        # all at once: while one was waited for, the others would go on
-        await asyncio.gather(*(part.stop() for part in (*self._fetchers, *self._upkeep)))
+        await self._stop_parts()
         await self._board.finish()
 
     async def _interrupt(self) -> None:
         # What runs comes first: if we are cut off the others may have its jobs soon, and our statements may hang.
         self._anteroom.close()
         await self._board.abandon(INTERRUPTION_SECONDS)
-        patience = 0 if self._is_cut_off.is_set() else INTERRUPTION_SECONDS
-        await asyncio.gather(*(part.stop(patience) for part in (*self._fetchers, *self._upkeep)))
+        await self._stop_parts(0 if self._is_cut_off.is_set() else INTERRUPTION_SECONDS)
+
+    async def _stop_parts(self, patience_seconds: float | None = None) -> None:
+        # All at once: while one was waited for, the others would go on.
+        await asyncio.gather(*(part.stop(patience_seconds) for part in (*self._fetchers, *self._upkeep)))
 
     async def _write_outcomes(self, shutdown: asyncio.Event) -> None:
         """Waits until it is written what the attempts came to; not for ever, if the worker is to end."""
