@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -21,6 +20,7 @@ from tests.conformance.bindings import STORES
 from tests.conformance.tables import Tables
 from tests.databases import Driver, database_name, fresh_database, sqlalchemy_url
 from tests.eventually import aeventually
+from tests.hearing import hearing
 
 TIMES = (
     """SELECT TIMESTAMPTZ '2026-10-25 00:30:00+00', TIMESTAMPTZ '2026-10-25 01:30:00+00', INTERVAL '1 hour'"""
@@ -169,20 +169,6 @@ async def test_closing_leaves_no_connection_behind(
 
 
 # Listening
-
-
-@asynccontextmanager
-async def hearing(store: Store) -> AsyncIterator[list[str]]:
-    """What the store's listener hears."""
-    heard: list[str] = []
-    ready = asyncio.Event()
-    listening = asyncio.create_task(store.listener.listen(heard.append, ready.set))
-    await ready.wait()
-    try:
-        yield heard
-    finally:
-        listening.cancel()
-        await asyncio.wait([listening])
 
 
 async def test_it_hears_every_wake_up_from_the_moment_it_is_ready(store: Store, tables: Tables) -> None:

@@ -18,6 +18,7 @@ from pgq_orm.sql import Statement
 from pgq_orm.store import require_schema
 from pgq_orm_django.store import DatabaseStore
 from tests.eventually import aeventually
+from tests.hearing import hearing
 
 pytestmark = pytest.mark.usefixtures("db")
 
@@ -108,13 +109,10 @@ async def test_its_connections_are_made_as_the_project_makes_its_own(
     prepared_by_the_project.append(enter_the_shop)
     assert await store.run(asking("SHOW shop.tenant")) == "ours"
 
-    is_made, is_ready = threading.Event(), asyncio.Event()
+    is_made = threading.Event()
     prepared_by_the_project.append(lambda connection: is_made.set())
-    listening = asyncio.create_task(store.listener.listen(lambda payload: None, is_ready.set))
-    await asyncio.wait_for(is_ready.wait(), 30)
-    assert is_made.is_set()
-    listening.cancel()
-    await asyncio.wait([listening])
+    async with hearing(store):
+        assert is_made.is_set()
 
 
 async def test_a_connection_that_nobody_waits_for_any_more_is_closed(
@@ -187,15 +185,10 @@ async def test_missing_tables_name_the_command() -> None:
 
 
 async def test_its_listener_hears_wake_ups(db: str, store: DatabaseStore) -> None:
-    heard: list[str] = []
-    is_ready = asyncio.Event()
-    listening = asyncio.create_task(store.listener.listen(heard.append, is_ready.set))
-    await is_ready.wait()
-    async with await psycopg.AsyncConnection.connect(db, autocommit=True) as stranger:
-        await stranger.execute("INSERT INTO pgq_job (entrypoint) VALUES ('mail')")
-    await aeventually(lambda: heard == [""])
-    listening.cancel()
-    await asyncio.wait([listening])
+    async with hearing(store) as heard:
+        async with await psycopg.AsyncConnection.connect(db, autocommit=True) as stranger:
+            await stranger.execute("INSERT INTO pgq_job (entrypoint) VALUES ('mail')")
+        await aeventually(lambda: heard == [""])
 
 
 async def test_its_listener_raises_when_its_connection_dies(db: str, store: DatabaseStore) -> None:

@@ -22,6 +22,7 @@ from pgq_orm.store import BOOKKEEPING_SETTINGS
 from pgq_orm.worker import runner
 from tests.databases import sqlalchemy_url
 from tests.eventually import aeventually
+from tests.hearing import hearing
 from tests.worker.conftest import KINDS, dispose, make_engine
 from tests.worker.queues import Queue
 from tests.worker.wire import Wire
@@ -223,13 +224,8 @@ async def test_who_listens_has_connected_as_the_application_does(dsn: str, kind:
             " WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()"
         )
 
-    store = PgQueuer(engine).store
-    is_ready = asyncio.Event()
-    listening = asyncio.create_task(store.listener.listen(lambda payload: None, is_ready.set))
-    await asyncio.wait_for(is_ready.wait(), 30)
-    assert connected() == pids
-    listening.cancel()
-    await asyncio.wait([listening])
+    async with hearing(PgQueuer(engine).store):
+        assert connected() == pids
     await aeventually(lambda: connected() == [])
     await dispose(engine)
 
